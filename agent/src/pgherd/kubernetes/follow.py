@@ -1,0 +1,79 @@
+"""Follow objects: list, watch from there, and start again whenever the watch ends, breaks or falls silent.
+
+A watch tells of changes only; it may end at any time, answer 410 when its version is too old, or go dead
+without a word (https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes).
+So it is never trusted for longer than `silence` seconds: then a list tells the truth again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol, TypeVar
+
+import httpx2
+import msgspec
+
+from pgherd.kubernetes.store import StoreError
+
+T = TypeVar("T")
+Report = Callable[[str], None]
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 2.0
+
+BROKEN = (StoreError, httpx2.HTTPError, msgspec.MsgspecError, UnicodeDecodeError, OSError, TimeoutError)
+"""What a watch may die of. Anything else is a mistake of ours and ends the agent, loudly."""
+
+
+class Source(Protocol[T]):
+    """Something to follow."""
+
+    async def begin(self) -> tuple[T, str]:
+        """The present state and the version to watch from."""
+
+    def changes(self, version: str) -> AsyncIterator[T]:
+        """The state after each change. Raises or ends when the watch does."""
+
+
+async def until_silent(stream: AsyncIterator[T], silence: Callable[[], float]) -> AsyncIterator[T]:
+    """The stream's items until it ends or says nothing for `silence()` seconds."""
+    while True:
+        try:
+            async with asyncio.timeout(silence()):
+                item = await anext(stream)
+        except (StopAsyncIteration, TimeoutError):
+            return
+        yield item
+
+
+async def follow(source: Source[T], silence: Callable[[], float], report: Report) -> AsyncIterator[T]:
+    """The state, again and again, for ever. `report` gets a sentence for each interruption that is not routine."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            state, version = await source.begin()
+            yield state
+            # A watch that ends at once would be asked for again at once: pause a little all the same.
+            await asyncio.sleep(0.01)
+            async with contextlib.aclosing(_closing(source.changes(version))) as stream:
+                async for item in until_silent(stream, silence):
+                    yield item
+                    pause = FIRST_PAUSE
+        except BROKEN as error:
+            report(f"{type(error).__name__}: {error}")
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _closing(stream: AsyncIterator[T]) -> AsyncIterator[T]:
+    """The stream as a generator, so that it can be closed (and its connection with it)."""
+    try:
+        async for item in stream:
+            yield item
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()

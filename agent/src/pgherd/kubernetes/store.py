@@ -1,0 +1,119 @@
+"""The seam to the Kubernetes API: what is asked of it, and the three ways in which it can fail to do it.
+
+A write is a compare-and-swap on `resourceVersion`
+(https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions). Its outcomes:
+
+- it returns: the object carries what was written;
+- `Conflict` or `Refused`: it certainly did not happen;
+- `Unanswered`: it may have happened, now or a little later (ha-protocol §2, "Writes").
+
+Everything that implements these protocols bounds each request by the time limit it was given, so no
+caller waits for ever (S4 rests on the holder's renewals being bounded).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol
+
+import msgspec
+
+from pgherd.model.lease import Lease
+from pgherd.model.member import Pod
+
+
+class StoreError(Exception):
+    """A request to the Kubernetes API did not succeed; the text names object, verb and cause."""
+
+
+class Conflict(StoreError):
+    """The object has another resourceVersion than the one decided on: nothing was written. Read and decide again."""
+
+
+class Refused(StoreError):
+    """A definite no: nothing was written. `status` is the HTTP status, 0 when the request was never sent."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Unanswered(StoreError):
+    """No answer, or one that says nothing (5xx, garbage): a write may have happened or may still happen."""
+
+
+class LockSeen(msgspec.Struct, frozen=True):
+    """The lock object at one version. Without `record`, `trouble` says why (missing, malformed)."""
+
+    record: Lease | None
+    version: str = ""
+    trouble: str = ""
+
+
+class ConfigSeen(msgspec.Struct, frozen=True):
+    """The configuration object's annotations at one version; `version` is empty when it is missing."""
+
+    version: str = ""
+    initialize: str | None = None
+    config: str | None = None
+    history: str | None = None
+
+
+class PodSeen(msgspec.Struct, frozen=True):
+    """A member's pod, and what only its own agent needs of it."""
+
+    pod: Pod
+    role: str = ""
+    """Value of the label `<prefix>role`."""
+    started: float | None = None
+    """state.running.startedAt of container `database`, seconds of the wall clock (whole seconds)."""
+    last_ended: str = ""
+    """containerID in lastState.terminated of `database`."""
+
+
+class LockStore(Protocol):
+    """The lock object of the cluster."""
+
+    async def read(self, limit: float) -> LockSeen:
+        """The newest version (never from a cache). A missing object is an answer: `trouble` says so."""
+
+    async def write(self, record: Lease, version: str, limit: float) -> LockSeen:
+        """Compare-and-swap every annotation and the routing address. Raises Conflict, Refused, Unanswered."""
+
+    def follow(self) -> AsyncIterator[LockSeen]:
+        """Every version from now on, for ever; survives anything the API does. Never an older one after a newer."""
+
+
+class ConfigStore(Protocol):
+    """The configuration object: annotations initialize, config, history."""
+
+    async def read(self, limit: float) -> ConfigSeen: ...
+
+    async def write(self, annotations: Mapping[str, str | None], version: str, limit: float) -> ConfigSeen:
+        """Compare-and-swap these annotations (None removes one)."""
+
+    def follow(self) -> AsyncIterator[ConfigSeen]: ...
+
+
+class PodStore(Protocol):
+    """The cluster's pods."""
+
+    def follow(self) -> AsyncIterator[tuple[PodSeen, ...]]:
+        """All pods of the cluster, again after each change."""
+
+    async def label(self, name: str, role: str, limit: float) -> None:
+        """Set the label `<prefix>role` of a pod."""
+
+
+class SecretStore(Protocol):
+    async def read(self, name: str, limit: float) -> Mapping[str, bytes]:
+        """The decoded data of a Secret."""
+
+
+class Stores(msgspec.Struct, frozen=True):
+    """All of them, over one API."""
+
+    lock: LockStore
+    config: ConfigStore
+    pods: PodStore
+    secrets: SecretStore

@@ -1,0 +1,120 @@
+"""What one member knows of the lease, and the arithmetic on its own clock.
+
+Pure: the runtime and the simulation drive the same functions. All times are seconds of the member's
+boot-time clock (CLOCK_BOOTTIME: monotonic, counts suspend); nothing here reads a clock.
+
+A holder takes t0 *before* it sends; success counts from the t0 of the attempt whose nonce was read back.
+An observer first saw a record (by nonce) at t1 and may take it at t1 + ttl. t1 >= t0 always, so
+the holder's deadline t0 + ttl - margin lies before every observer's take (S1).
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from pgherd.model.lease import Lease
+from pgherd.model.settings import margin
+
+
+class WriteKind(enum.Enum):
+    TAKE = "take"
+    """A new holder, or the same pod's new container (proof 3): epoch + 1, no address."""
+    RENEW = "renew"
+    """The holder's own record with what it keeps up to date (candidates, slots, optime, address)."""
+    HANDOVER = "handover"
+    """Names one member; the holder's PostgreSQL is dead before this is sent."""
+    RELEASE = "release"
+    """released = epoch; the holder's PostgreSQL is dead before this is sent."""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A write that was sent. Until its nonce is read back or excluded it may have succeeded."""
+
+    nonce: str
+    t0: float
+    ttl: float
+    kind: WriteKind
+    epoch: int
+    version: str
+    """resourceVersion it was decided on: any other version read back with another nonce excludes it."""
+
+
+class Knowledge(msgspec.Struct, frozen=True):
+    record: Lease | None = None
+    """The newest record read; None when the object is missing or malformed (an accident, never "free")."""
+    version: str = ""
+    first_seen: float = 0.0
+    """t1: when this record's nonce was first seen by this process. Never persisted."""
+    held: Attempt | None = None
+    """The own confirmed attempt whose nonce `record` shows; None when another's record or none."""
+    unanswered: tuple[Attempt, ...] = ()
+    highest_epoch: int = 0
+    """The largest epoch ever seen (also from the file on the volume): a smaller one is an accident."""
+    trouble: str = ""
+    """Why there is no record: missing, malformed, epoch went back."""
+
+
+def sent(known: Knowledge, attempt: Attempt) -> Knowledge:
+    """Before a request leaves: from now on it may have succeeded."""
+    return msgspec.structs.replace(known, unanswered=(*known.unanswered, attempt))
+
+
+def refused(known: Knowledge, nonce: str) -> Knowledge:
+    """The server said no (409 and other definite answers): this attempt never happened."""
+    left = tuple(attempt for attempt in known.unanswered if attempt.nonce != nonce)
+    return msgspec.structs.replace(known, unanswered=left)
+
+
+def observed(known: Knowledge, record: Lease, version: str, now: float) -> Knowledge:
+    """A record was read at `now` (reply of a write, a read, or a watch event no older than the last one)."""
+    if record.epoch < known.highest_epoch:
+        return msgspec.structs.replace(
+            known, record=None, held=None, version=version,
+            trouble=f"the lock object's transitions went back from {known.highest_epoch} to {record.epoch}",
+        )  # fmt: skip
+    same = known.record is not None and known.record.nonce == record.nonce and known.record.epoch == record.epoch
+    mine = next((attempt for attempt in known.unanswered if attempt.nonce == record.nonce), None)
+    held = mine or (known.held if known.held and known.held.nonce == record.nonce else None)
+    if held is not None and held.kind in (WriteKind.HANDOVER, WriteKind.RELEASE):
+        held = None
+    return Knowledge(
+        record=record,
+        version=version,
+        first_seen=known.first_seen if same else now,
+        held=held,
+        unanswered=tuple(a for a in known.unanswered if a.version == version),
+        highest_epoch=record.epoch,
+    )
+
+
+def lost(known: Knowledge, trouble: str) -> Knowledge:
+    """The lock object is missing or malformed."""
+    return msgspec.structs.replace(known, record=None, held=None, trouble=trouble)
+
+
+def holds(known: Knowledge, now: float) -> bool:
+    """Whether this member is the holder and its lease has not ended by its own clock."""
+    return known.held is not None and now < expires(known)
+
+
+def expires(known: Knowledge) -> float:
+    """When the own lease ends: the earliest of what the confirmed and the unanswered attempts allow."""
+    assert known.held is not None
+    ttl = min([known.held.ttl, *(a.ttl for a in known.unanswered)])
+    return known.held.t0 + ttl
+
+
+def deadline(known: Knowledge) -> float:
+    """The fence's deadline: 0 unless this member holds the lease and gave nothing away, unanswered included (S4)."""
+    if known.held is None or any(a.kind in (WriteKind.HANDOVER, WriteKind.RELEASE) for a in known.unanswered):
+        return 0.0
+    ttl = min([known.held.ttl, *(a.ttl for a in known.unanswered)])
+    return known.held.t0 + ttl - margin(ttl)
+
+
+def takeable_at(known: Knowledge) -> float:
+    """When an observer without proof may take the lease it sees (t1 + the record's ttl)."""
+    assert known.record is not None
+    return known.first_seen + known.record.ttl

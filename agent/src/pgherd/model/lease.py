@@ -1,0 +1,142 @@
+"""The lease: the record in the lock object that says who may be primary.
+
+Text in the annotations of Endpoints `<cluster>-ha` (names as Patroni writes them, so that
+people and tools read what they know); a value here. `epoch` is the annotation `transitions`.
+Times inside the record are for people and are never compared across machines: all arithmetic
+runs on each member's own boot-time clock (see decide/knowledge.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class Holder(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """Whose own write made the lease: identity of the container and of the write itself."""
+
+    uid: str
+    """metadata.uid of the pod."""
+    container: str
+    """containerID of `database` as the kubelet shows it, or "" while it cannot be known for sure (proof 2 is void then)."""
+    nonce: str
+    """Fresh for every write: a record is one's own only by this."""
+    timeline: int
+    """The timeline that this holder is on or is about to create."""
+    writable: int
+    """The newest timeline that was published as writable; smaller than `timeline` while promoting."""
+
+
+class Candidate(msgspec.Struct, frozen=True, order=True):
+    """A member that may take the lease, with the identity of its data: an emptied volume is another candidate."""
+
+    member: str
+    incarnation: str
+
+
+class Handover(msgspec.Struct, frozen=True):
+    """A lease given to one member by name: proof 1 for that member, its data and this epoch only."""
+
+    to: str
+    incarnation: str
+    epoch: int
+    lsn: int
+    """Where the old primary shut down (bytes): the target must have it all before it promotes."""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """One version of the record. `None` for `leader` and `holder` only before the first take."""
+
+    leader: str | None
+    epoch: int
+    ttl: float
+    """Seconds; observers use this value, not their own configuration."""
+    released: int | None = None
+    """The epoch that its holder gave up. Free means exactly `released == epoch`."""
+    acquire_time: str = ""
+    renew_time: str = ""
+    optime: int = 0
+    holder: Holder | None = None
+    candidates: tuple[Candidate, ...] = ()
+    handover: Handover | None = None
+    slots: Mapping[str, int] = {}
+    """Physical slot name -> position (bytes) of every replica."""
+    retain_slots: Mapping[str, int] = {}
+    pause: bool = False
+    address: str | None = None
+    """Pod IP that Service `<cluster>-ha` routes to; None while nobody is known to be writable."""
+
+    @property
+    def free(self) -> bool:
+        return self.released == self.epoch
+
+    @property
+    def nonce(self) -> str:
+        return self.holder.nonce if self.holder else ""
+
+
+class MalformedLease(ValueError):
+    """The annotations are not a lease that pgherd wrote: an accident that a person must look at."""
+
+
+def _json(text: str | None, kind: Any, field: str) -> Any:
+    if not text:
+        return None
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.MsgspecError as error:
+        raise MalformedLease(f"annotation {field}={text!r}: {error}") from None
+
+
+def from_annotations(annotations: Mapping[str, str], address: str | None) -> Lease:
+    """Read the record. Raises MalformedLease naming the annotation and its value."""
+    try:
+        epoch = int(annotations["transitions"])
+        ttl = float(annotations.get("ttl") or 0)
+        released = int(annotations["released"]) if annotations.get("released") else None
+        optime = int(annotations.get("optime") or 0)
+    except KeyError:
+        raise MalformedLease("annotation transitions is missing") from None
+    except ValueError as error:
+        raise MalformedLease(f"annotations transitions, ttl, released, optime must be numbers: {error}") from None
+    return Lease(
+        leader=annotations.get("leader") or None,
+        epoch=epoch,
+        ttl=ttl,
+        released=released,
+        acquire_time=annotations.get("acquireTime", ""),
+        renew_time=annotations.get("renewTime", ""),
+        optime=optime,
+        holder=_json(annotations.get("holder"), Holder, "holder"),
+        candidates=_json(annotations.get("candidates"), tuple[Candidate, ...], "candidates") or (),
+        handover=_json(annotations.get("handover"), Handover, "handover"),
+        slots=_json(annotations.get("slots"), dict[str, int], "slots") or {},
+        retain_slots=_json(annotations.get("retain_slots"), dict[str, int], "retain_slots") or {},
+        pause=annotations.get("pause") == "true",
+        address=address,
+    )
+
+
+def to_annotations(lease: Lease) -> dict[str, str | None]:
+    """Every annotation of the record; None means "remove" (merge-patch semantics)."""
+
+    def packed(value: Any) -> str | None:
+        return msgspec.json.encode(value).decode() if value else None
+
+    return {
+        "leader": lease.leader,
+        "acquireTime": lease.acquire_time or None,
+        "renewTime": lease.renew_time or None,
+        "ttl": f"{lease.ttl:g}",
+        "transitions": str(lease.epoch),
+        "released": None if lease.released is None else str(lease.released),
+        "optime": str(lease.optime),
+        "holder": packed(lease.holder),
+        "candidates": packed(lease.candidates),
+        "handover": packed(lease.handover),
+        "slots": msgspec.json.encode(lease.slots).decode(),
+        "retain_slots": msgspec.json.encode(lease.retain_slots).decode(),
+        "pause": "true" if lease.pause else None,
+    }

@@ -1,0 +1,67 @@
+"""One PostgreSQL server as its own agent sees it."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from pgherd.model.position import History, Position
+
+
+class Data(enum.Enum):
+    """What the volume holds."""
+
+    EMPTY = "empty"
+    PRESENT = "present"
+    BROKEN = "broken"
+    """A data directory that pg_controldata cannot read: never initialised over (S7)."""
+
+
+class Process(enum.Enum):
+    STOPPED = "stopped"
+    """No process has the data directory as its working directory (an empty killing pass, or never started)."""
+    CRASHED = "crashed"
+    """The postmaster is gone uncleanly: backends may still live until a killing pass is empty (S1)."""
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+class Server(msgspec.Struct, frozen=True):
+    """Observed at one instant; positions are bytes."""
+
+    data: Data = Data.EMPTY
+    process: Process = Process.STOPPED
+    system_identifier: str | None = None
+    incarnation: str | None = None
+    """Id in the data directory, new after every initdb, clone, rewind or restore."""
+    primary: bool = False
+    """RUNNING and not in recovery: it accepts writes. True also while a promotion was sent and not yet answered."""
+    clean: bool = False
+    """Stopped, and pg_control says "shut down" or "shut down in recovery"."""
+    was_primary: bool = False
+    """Stopped, and pg_control says it last ran as a primary ("in production" or "shut down")."""
+    position: Position | None = None
+    """The newest WAL it has: written (primary), the larger of received and replayed (standby), or pg_control's (stopped)."""
+    history: History = ()
+    """Ancestors of position.timeline."""
+    replayed: int = 0
+    following: str | None = None
+    """Member that primary_conninfo names."""
+    streaming: bool = False
+    """A WAL receiver runs with status streaming."""
+    receiver_timeline: int | None = None
+    paused_replay: bool = False
+    pending_restart: bool = False
+    server_version: int = 0
+    """As server_version_num, 0 when unknown."""
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The last proof of health: a new connection answered, and a write + fsync on the volume succeeded."""
+
+    checked: float
+    """Boot time at which the check *began* (seconds)."""
+    alive: bool
+    reason: str = ""

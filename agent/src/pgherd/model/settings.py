@@ -1,0 +1,154 @@
+"""What a member is told: static settings (a file the play writes) and dynamic configuration (an annotation).
+
+Static settings change with the pod; dynamic configuration is the only source that agents obey at
+run time. Both are refused with the field's path, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+Port = Annotated[int, msgspec.Meta(ge=1024, le=65535)]
+
+KNOWN_MAJORS = (14, 15, 16, 17, 18)
+
+
+class InvalidSetting(ValueError):
+    """A value that cannot work; the text names field, value and what is allowed."""
+
+
+class PostgresSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: int
+    bin_directory: str
+    data_directory: str
+    state_directory: str
+    """Ours, on the same volume, outside the data directory."""
+    socket_directory: str = "/tmp/postgres"
+    port: Port = 5432
+    certificates: str = "/pgconf/tls"
+    """tls.crt, tls.key, ca.crt of the server; `replication/` with the client's."""
+
+
+class RestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    port: Port = 8008
+    certificates: str = "/pgconf/tls/rest"
+    listen: str = "0.0.0.0"
+
+
+class KubernetesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    lock: str = "endpoints"
+    kubeconfig: str | None = None
+    """For process tests; in a pod the service account is used."""
+
+
+class DeclaredUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    secret: str
+    """Name of the Secret whose `verifier` is the role's password."""
+    databases: tuple[str, ...] = ()
+    options: str = ""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    cluster: str
+    postgres: PostgresSettings
+    members: tuple[str, ...]
+    """Names of all declared members (pod names)."""
+    label_prefix: str = "pgherd.dev/"
+    kubernetes: KubernetesSettings = KubernetesSettings()
+    rest: RestSettings = RestSettings()
+    users: tuple[DeclaredUser, ...] = ()
+
+    @property
+    def lock(self) -> str:
+        return f"{self.cluster}-ha"
+
+    @property
+    def config(self) -> str:
+        return f"{self.cluster}-ha-config"
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who this pod is (downward API)."""
+
+    member: str
+    namespace: str
+    uid: str
+    address: str
+    """Pod IP."""
+    node: str = ""
+
+
+class PostgresConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    parameters: dict[str, Any] = {}
+    pg_hba: tuple[str, ...] = ()
+    use_pg_rewind: bool = True
+
+
+class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """Dynamic configuration in Patroni's shape. Times in seconds, sizes in bytes."""
+
+    ttl: float = 10
+    loop_wait: float = 3
+    retry_timeout: float = 3
+    maximum_lag_on_failover: int = 1048576
+    early_takeover_delay: float = 3
+    primary_start_timeout: float = 300
+    primary_stop_timeout: float = 60
+    member_slots_ttl: float = 1800
+    allow_data_loss_reclone: bool = True
+    """Whether a diverged data directory may be replaced by a clone after its divergent WAL was kept aside (S5)."""
+    postgresql: PostgresConfiguration = PostgresConfiguration()
+
+    @property
+    def margin(self) -> float:
+        return margin(self.ttl)
+
+
+def margin(ttl: float) -> float:
+    """Seconds before a lease's end at which its holder's PostgreSQL must be dead: covers clock drift
+    (1 % on both sides), CPU quota and page faults."""
+    return max(1.0, ttl / 10)
+
+
+def check_timing(configuration: Configuration) -> None:
+    """Refuse timing that the protocol cannot keep. Raises InvalidSetting."""
+    for field, least in (("ttl", 3.0), ("loop_wait", 0.5), ("retry_timeout", 0.5)):
+        value = getattr(configuration, field)
+        if value < least:
+            raise InvalidSetting(f"{field}={value:g}: must be at least {least:g} s")
+    promises = 1.0 if configuration.ttl >= 5 else 0.5
+    needed = configuration.loop_wait + configuration.retry_timeout + promises + configuration.margin
+    if configuration.ttl < needed:
+        raise InvalidSetting(
+            f"ttl={configuration.ttl:g}: must be at least {needed:g} s = loop_wait {configuration.loop_wait:g}"
+            f" + retry_timeout {configuration.retry_timeout:g} + {promises:g} for promises"
+            f" + margin {configuration.margin:g}"
+        )
+
+
+def read_settings(text: str) -> Settings:
+    """Settings from YAML text. Raises InvalidSetting with the field's path."""
+    try:
+        settings = msgspec.yaml.decode(text, type=Settings)
+    except msgspec.MsgspecError as error:
+        raise InvalidSetting(f"pgherd.yaml: {error}") from None
+    if settings.postgres.version not in KNOWN_MAJORS:
+        raise InvalidSetting(
+            f"postgres.version={settings.postgres.version}: must be one of {', '.join(map(str, KNOWN_MAJORS))}"
+        )
+    if settings.kubernetes.lock != "endpoints":
+        raise InvalidSetting(f"kubernetes.lock={settings.kubernetes.lock!r}: must be endpoints")
+    return settings
+
+
+def read_configuration(text: str | None) -> Configuration:
+    """Dynamic configuration from the annotation's JSON; defaults without one. Raises InvalidSetting."""
+    try:
+        configuration = msgspec.json.decode(text, type=Configuration) if text else Configuration()
+    except msgspec.MsgspecError as error:
+        raise InvalidSetting(f"annotation config: {error}") from None
+    check_timing(configuration)
+    return configuration

@@ -1,0 +1,78 @@
+"""Everything that a decision may look at, as one value."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from pgherd.model.knowledge import Knowledge
+from pgherd.model.member import Peer, Pod
+from pgherd.model.server import Health, Server
+from pgherd.model.settings import Configuration
+
+
+class TaskKind(enum.Enum):
+    """Long actions; at most one runs at a time, and the decision sees it as state."""
+
+    INITIALISE = "initialising"
+    CLONE = "cloning"
+    REWIND = "rewinding"
+    START = "starting"
+    STOP = "stopping"
+    PROMOTE = "promoting"
+    KILL = "killing"
+
+
+class Task(msgspec.Struct, frozen=True):
+    kind: TaskKind
+    started: float
+    """Boot time (seconds)."""
+    target: str | None = None
+    """Member cloned from, rewound to, or followed."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A task that ended badly: a rung of the rejoin ladder never repeats the same way."""
+
+    kind: TaskKind
+    target: str | None
+    timeline: int
+    """Timeline that the holder was on."""
+    at: float
+    error: str
+
+
+class View(msgspec.Struct, frozen=True):
+    """One member's view at one instant of its boot-time clock."""
+
+    member: str
+    uid: str
+    container: str
+    """Own containerID when it is certain, else "" (proof 2 is void for our lease then)."""
+    address: str
+    configuration: Configuration
+    knowledge: Knowledge
+    server: Server
+    health: Health | None = None
+    initialize: str | None = None
+    """Annotation `initialize`: system identifier, "bootstrapping:<epoch>", or None."""
+    members: tuple[str, ...] = ()
+    """Declared members, own included."""
+    peers: tuple[Peer, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    """Every pod of the cluster, own included (and strangers under a member's name)."""
+    polled: float | None = None
+    """Boot time at which the newest poll of all peers that has ended *began*; None before the first."""
+    task: Task | None = None
+    failures: tuple[Failure, ...] = ()
+    writing: bool = False
+    """A write on the lock object is under way (sent, no outcome yet)."""
+    terminating: bool = False
+    """SIGTERM was received."""
+    armed: bool = False
+    """The fence's deadline is in the future."""
+    predecessor_held: bool = False
+    """Proof 3: the lease of this pod UID was made by an earlier container, and this one holds the volume's lock."""
+    stopped_since: float | None = None
+    """Boot time at which the own primary was seen dead."""
