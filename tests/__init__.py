@@ -1,1 +1,1 @@
-"""Tests by what they need: unit (nothing), simulation (virtual time), ha (root, API server), cluster (the whole lab)."""
+"""Tests by what they need: unit (nothing), simulation (virtual time), ha (root, an API server), cluster (the lab)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from typing import Protocol, TypeVar
 
 import httpx2
@@ -19,6 +19,7 @@ import msgspec
 from pgherd.kubernetes.store import StoreError
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Report = Callable[[str], None]
 
 FIRST_PAUSE = 0.1
@@ -28,13 +29,13 @@ BROKEN = (StoreError, httpx2.HTTPError, msgspec.MsgspecError, UnicodeDecodeError
 """What a watch may die of. Anything else is a mistake of ours and ends the agent, loudly."""
 
 
-class Source(Protocol[T]):
+class Source(Protocol[T_co]):
     """Something to follow."""
 
-    async def begin(self) -> tuple[T, str]:
+    async def begin(self) -> tuple[T_co, str]:
         """The present state and the version to watch from."""
 
-    def changes(self, version: str) -> AsyncIterator[T]:
+    def changes(self, version: str) -> AsyncGenerator[T_co, None]:
         """The state after each change. Raises or ends when the watch does."""
 
 
@@ -58,7 +59,7 @@ async def follow(source: Source[T], silence: Callable[[], float], report: Report
             yield state
             # A watch that ends at once would be asked for again at once: pause a little all the same.
             await asyncio.sleep(0.01)
-            async with contextlib.aclosing(_closing(source.changes(version))) as stream:
+            async with contextlib.aclosing(source.changes(version)) as stream:
                 async for item in until_silent(stream, silence):
                     yield item
                     pause = FIRST_PAUSE
@@ -68,11 +69,11 @@ async def follow(source: Source[T], silence: Callable[[], float], report: Report
             pause = min(2 * pause, LONGEST_PAUSE)
 
 
-async def _closing(stream: AsyncIterator[T]) -> AsyncIterator[T]:
-    """The stream as a generator, so that it can be closed (and its connection with it)."""
+@contextlib.asynccontextmanager
+async def closing(stream: AsyncIterable[T]) -> AsyncIterator[AsyncIterable[T]]:
+    """A client library's stream, closed (and its connection with it) when it is left."""
     try:
-        async for item in stream:
-            yield item
+        yield stream
     finally:
         close = getattr(stream, "aclose", None)
         if close is not None:

@@ -15,62 +15,71 @@ def namespace(name: str = NAMESPACE) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
-def script(name: str = NAMESPACE) -> dict[str, Any]:
+def script() -> dict[str, Any]:
     text = (Path(__file__).parent / "writer.py").read_text()
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": WRITER, "namespace": name},
-        "data": {"writer.py": text},
-    }
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": WRITER}, "data": {"writer.py": text}}
 
 
-def writer(image: str, cluster: str, user: str, run: str, avoid: str, name: str = NAMESPACE) -> dict[str, Any]:
-    """The pod that writes, on any node but the one that is about to be broken."""
+RESTRICTED = {
+    "runAsNonRoot": True, "runAsUser": 26, "runAsGroup": 26, "fsGroup": 26,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}  # fmt: skip
+CONTAINED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+
+
+def elsewhere(node: str) -> dict[str, Any]:
+    """Affinity to any node but this one."""
+    rule = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [node]}
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [rule]}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
+def client(name: str, image: str, cluster: str, user: str, command: list[str], **spec: Any) -> dict[str, Any]:
+    """A pod with psql, python3 and psycopg, the user's URI, the cluster's CA and a folder of its own.
+
+    `spec` adds to the pod's spec (affinity), `env` to its environment.
+    """
+    environment = {"HOME": "/data", **spec.pop("env", {})}
+    uri = {"name": "URI", "valueFrom": {"secretKeyRef": {"name": f"{cluster}-pguser-{user}", "key": "uri"}}}
     container = {
-        "name": "writer",
+        "name": "client",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python3", "/writer/writer.py", "write", run, "/data/writes.jsonl"],
-        "env": [{"name": "URI", "valueFrom": {"secretKeyRef": {"name": f"{cluster}-pguser-{user}", "key": "uri"}}}],
+        "command": command,
+        "env": [uri, *({"name": key, "value": value} for key, value in environment.items())],
         "volumeMounts": [
             {"name": "script", "mountPath": "/writer"},
             {"name": "cluster", "mountPath": "/cluster"},
             {"name": "data", "mountPath": "/data"},
         ],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": CONTAINED,
     }
-    authority = {"name": f"{cluster}-cluster-cert", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
-    elsewhere = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [avoid]}
+    authority = {"secretName": f"{cluster}-cluster-cert", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": WRITER, "namespace": name, "labels": {"app": WRITER}},
+        "metadata": {"name": name, "labels": {"app": "client"}},
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 1,
             "enableServiceLinks": False,
             "automountServiceAccountToken": False,
-            "securityContext": {
-                "runAsNonRoot": True, "runAsUser": 26, "runAsGroup": 26, "fsGroup": 26,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": RESTRICTED,
             "containers": [container],
             "volumes": [
                 {"name": "script", "configMap": {"name": WRITER}},
-                {"name": "cluster", "secret": {"secretName": authority["name"], "items": authority["items"]}},
+                {"name": "cluster", "secret": authority},
                 {"name": "data", "emptyDir": {}},
             ],
-            "affinity": {
-                "nodeAffinity": {
-                    "requiredDuringSchedulingIgnoredDuringExecution": {
-                        "nodeSelectorTerms": [{"matchExpressions": [elsewhere]}]
-                    }
-                }
-            },
+            **spec,
         },
-    }  # fmt: skip
+    }
+
+
+def writer(image: str, cluster: str, user: str, run: str, avoid: str) -> dict[str, Any]:
+    """The pod that writes through `<cluster>-primary`, on any node but the one that is about to be broken."""
+    return client(WRITER, image, cluster, user, write_command(run), affinity=elsewhere(avoid))
+
+
+def write_command(run: str) -> list[str]:
+    return ["python3", "/writer/writer.py", "write", run, "/data/writes.jsonl"]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 
@@ -52,7 +53,7 @@ def rows(lines: Iterable[str]) -> list[Row]:
 
 
 def longest_gap(acknowledged: Sequence[Row]) -> Gap:
-    pairs = list(zip(acknowledged, acknowledged[1:], strict=False))
+    pairs = list(pairwise(acknowledged))
     first, second = max(pairs, key=lambda pair: pair[1].acknowledged - pair[0].acknowledged)
     return Gap(second.acknowledged - first.acknowledged, first.id, second.id)
 
@@ -94,7 +95,9 @@ def problems(
     missing = lost(acknowledged, present)
     beyond = unadmitted(missing, receipts)
     if beyond:
-        found.append(f"{len(beyond)} acknowledged rows are gone that no receipt admits, the first is row {beyond[0].id}")
+        found.append(
+            f"{len(beyond)} acknowledged rows are gone that no receipt admits, the first is row {beyond[0].id}"
+        )
     if timelines[1] <= timelines[0]:
         found.append(f"the timeline did not rise: it was {timelines[0]} and is {timelines[1]}; nobody was promoted")
     if streaming < replicas:

@@ -1,8 +1,9 @@
 """One client that writes for ever, and a file that says what it was told.
 
 Runs inside a pod on the lab with the agent's image (python3 and psycopg are in it): it imports nothing of ours.
+The environment names the server: URI, and HOST with HOSTADDR to reach one member by its pod's address.
 `writer.py write RUN FILE` appends one JSON line a row; `writer.py ids RUN` prints the rows that the table has.
-Times are seconds of this pod's monotonic clock; `wall` is for people and for the receipts.
+Times are seconds of the machine's boot-time clock, which all pods of a lab share; `wall` is for people and receipts.
 """
 
 from __future__ import annotations
@@ -36,17 +37,22 @@ INSERT = """INSERT INTO writes VALUES (%s, %s, %s)
   host(inet_server_addr())"""
 
 
+def boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def connect() -> psycopg.Connection[Any]:
-    connection = psycopg.connect(os.environ["URI"], autocommit=True, **OPTIONS)
+    member = {key: os.environ[key.upper()] for key in ("host", "hostaddr") if key.upper() in os.environ}
+    connection = psycopg.connect(os.environ["URI"], autocommit=True, **OPTIONS, **member)
     connection.prepare_threshold = None
     return connection
 
 
 def write_row(connection: psycopg.Connection[Any], run: str, row: int) -> dict[str, Any]:
     """One transaction; the line that is kept of it."""
-    sent = time.monotonic()
+    sent = boottime()
     answer = connection.execute(INSERT, (run, row, sent)).fetchone()
-    done = time.monotonic()
+    done = boottime()
     assert answer is not None
     lsn, timeline, address = answer
     return {
@@ -68,7 +74,7 @@ def write(run: str, path: str) -> None:
                     connection.execute(TABLE)
                 line = write_row(connection, run, row)
             except psycopg.Error as error:
-                line = {"id": row, "failed": time.monotonic(), "wall": time.time(), "error": str(error).strip()}
+                line = {"id": row, "failed": boottime(), "wall": time.time(), "error": str(error).strip()}
                 if connection is not None:
                     connection.close()
                 connection = None

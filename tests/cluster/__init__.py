@@ -1,0 +1,1 @@
+"""Real pods on the lab's three nodes. Tests that break nodes are in files that sort last."""

@@ -1,0 +1,130 @@
+"""What cluster tests act on: the namespace, the playbooks, and client pods."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pgherd_lab.demo import objects
+from pgherd_lab.demo.cluster import Cluster
+from pgherd_lab.demo.console import Failed
+
+ROOT = Path(__file__).resolve().parents[2]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Play:
+    """What a playbook run printed, and its recap."""
+
+    code: int
+    text: str
+
+    @property
+    def changed(self) -> int:
+        return sum(int(number) for number in re.findall(r"changed=(\d+)", self.text))
+
+
+@dataclass(frozen=True)
+class Stage:
+    kubeconfig: str
+    image: str
+
+    @property
+    def kubectl(self) -> tuple[str, ...]:
+        return (sys.executable, "-m", "pgherd_lab", "kubectl")
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster("demo", self.kubectl)
+
+    def play(self, name: str, *arguments: str, limit: float = 600) -> Play:
+        """Run a playbook of the checkout against the demo's inventory, as README says."""
+        command = [
+            shutil.which("ansible-playbook") or "ansible-playbook",
+            "-i",
+            "inventory/demo",
+            f"playbooks/{name}.yml",
+        ]
+        environment = {
+            **os.environ,
+            "K8S_AUTH_KUBECONFIG": self.kubeconfig,
+            "PGHERD_IMAGE": self.image,
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=ROOT, env=environment, text=True, timeout=limit, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        return Play(done.returncode, done.stdout)
+
+    def fault(self, *arguments: str) -> Any:
+        """One of the lab's faults; its own account of the effect."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pgherd_lab", "fault", *arguments, "--json"],
+            text=True, timeout=120, capture_output=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def client(self, name: str, command: list[str] | None = None, **spec: Any) -> None:
+        """A client pod, running."""
+        sleep = ["python3", "-c", "import time; time.sleep(86400)"]
+        pod = objects.client(name, self.image, "demo", "demo", command or sleep, **spec)
+        self.cluster.delete("pod", name)
+        self.cluster.apply(objects.script(), pod)
+        eventually(
+            f"pod {name} runs",
+            lambda: self.cluster.get("pod", name)["status"].get("phase") == "Running" or None,
+        )
+
+    def psql(self, pod: str, uri: str, statement: str, **options: str) -> str:
+        """psql in a client pod; `uri` is shell text in which $URI is the user's. Raises Failed with its words."""
+        settings = " ".join(f"{key.upper()}={value}" for key, value in options.items())
+        script = f'{settings} exec psql -XAtq "{uri}" -c "{statement}"'
+        return self.cluster.execute(pod, "sh", "-c", script).strip()
+
+    def versions(self) -> dict[str, str]:
+        """resourceVersion of everything that the play owns."""
+        kinds = "serviceaccounts,roles,rolebindings,secrets,configmaps,services,pvc,statefulsets,pdb"
+        items = self.cluster.get(kinds, "-l", "pgherd.dev/cluster=demo,pgherd.dev/applied-by=play")["items"]
+        return {
+            f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
+            for item in items
+            if item["kind"] not in ("StatefulSet", "PersistentVolumeClaim")
+        } | {
+            f"{item['kind']}/{item['metadata']['name']}": str(item["metadata"].get("generation", "0"))
+            for item in items
+            if item["kind"] == "StatefulSet"
+        }
+
+
+def eventually(what: str, check: Callable[[], T | None], limit: float = 90) -> T:
+    """Ask until `check` gives something; fails with what was waited for."""
+    end, problem = time.monotonic() + limit, ""
+    while time.monotonic() < end:
+        try:
+            found = check()
+        except (Failed, KeyError, IndexError) as error:
+            found, problem = None, str(error)
+        if found is not None and found is not False:
+            return found
+        time.sleep(0.3)
+    raise AssertionError(f"{what}: not within {limit:g} s {problem}")
+
+
+def settled(cluster: Cluster, replicas: int = 2) -> list[dict[str, Any]] | None:
+    """The members once one leads and all replicas stream."""
+    members = cluster.members()
+    streaming = sum(member["state"] == "streaming" for member in members)
+    leaders = sum(member["role"] == "leader" for member in members)
+    return members if leaders == 1 and streaming == replicas else None
