@@ -1,0 +1,14 @@
+"""`pgherd`: what a person types in a pod at three in the morning.
+
+Asks the Kubernetes API itself and then every member's agent, one second each, so that it works beside a frozen
+agent and says who did not answer. Changes nothing. What a command needs is imported when it runs.
+
+Exit status: 0 done, 1 it could not be done (one sentence on standard error says why), 2 wrong usage.
+"""
+
+
+def main() -> None:
+    """Console script."""
+    from pgherd.cli.commands import pgherd
+
+    pgherd(prog_name="pgherd")

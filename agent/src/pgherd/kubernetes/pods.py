@@ -122,14 +122,14 @@ class Census:
 
 
 class ClusterPods:
-    """PodStore: pods with the label `<prefix>cluster=<cluster>`."""
+    """PodStore: pods with the labels `<prefix>cluster=<cluster>` and `<prefix>data=postgres`."""
 
     SILENCE = 60.0
     """Seconds without a change after which the list is asked for again."""
 
     def __init__(self, client: AsyncClient, cluster: str, prefix: str, report: Report) -> None:
         self._client = client
-        self._labels = {f"{prefix}cluster": cluster}
+        self._labels = {f"{prefix}cluster": cluster, f"{prefix}data": "postgres"}
         self._role_label = f"{prefix}role"
         self._census = Census(self._role_label)
         self._report = report

@@ -9,6 +9,7 @@ last one promised (S4). Layout, in native byte order:
     16  heartbeat              (double, boot time)
     24  armings                (unsigned 64 bit; the agent adds one whenever it arms)
     32  settled                (unsigned 64 bit; the fence copies `armings` here after an empty killing pass)
+    40  lease end              (double, boot time; for the fence's account of a kill only, it decides nothing)
     64, 64 + SLOT              two copies of the attempts table: sequence, length, checksum, JSON
 
 Each word is written by one side only (`settled` by the fence, the rest by the agent). The table is written
@@ -30,6 +31,7 @@ DEADLINES = (0, 8)
 HEARTBEAT = 16
 ARMINGS = 24
 SETTLED = 32
+LEASE_END = 40
 TABLES = 64
 SLOT = 32 * 1024
 SIZE = TABLES + 2 * SLOT
@@ -87,10 +89,16 @@ class Mapping:
         for offset in DEADLINES:
             _DOUBLE.pack_into(self._memory, offset, deadline)
 
-    def arm(self, deadline: float) -> None:
+    def arm(self, deadline: float, lease_end: float = 0.0) -> None:
         """Allow writing until `deadline`. The count follows the deadline: the reverse order would look overdue."""
+        _DOUBLE.pack_into(self._memory, LEASE_END, lease_end)
         self.write_deadline(deadline)
         _WORD.pack_into(self._memory, ARMINGS, self.armings + 1)
+
+    @property
+    def lease_end(self) -> float:
+        """When the lease behind the deadline ends, as the agent said; 0 when it did not."""
+        return self._double(LEASE_END)
 
     @property
     def armings(self) -> int:
@@ -127,7 +135,7 @@ class Mapping:
         """Replace the table. Raises TableFull, and then the old table stays."""
         data = json.dumps(attempts, separators=(",", ":")).encode()
         if len(data) > SLOT - _HEAD.size:
-            raise TableFull(f"{len(attempts)} unanswered writes ({len(data)} bytes) do not fit into the fence's mapping")
+            raise TableFull(f"{len(attempts)} unanswered writes ({len(data)} bytes) do not fit into the mapping")
         sequences = [self._table(index)[0] for index in (0, 1)]
         start = TABLES + sequences.index(min(sequences)) * SLOT
         _HEAD.pack_into(self._memory, start, 0, 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 import msgspec
 
@@ -76,3 +77,7 @@ class View(msgspec.Struct, frozen=True):
     """Proof 3: the lease of this pod UID was made by an earlier container, and this one holds the volume's lock."""
     stopped_since: float | None = None
     """Boot time at which the own primary was seen dead."""
+    slot_positions: Mapping[str, int] = {}
+    """Positions (bytes) of the physical slots that this primary keeps."""
+    death_seen: float | None = None
+    """Boot time at which the API first showed the death of the lease's container (proof 2)."""

@@ -1,0 +1,119 @@
+"""One look at a cluster: lock, configuration and pods from the Kubernetes API at once, then every agent at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+
+import msgspec
+
+from pgherd.cli.target import Target
+from pgherd.kubernetes.client import connect
+from pgherd.kubernetes.endpoints import EndpointsConfig, EndpointsLock
+from pgherd.kubernetes.pods import ClusterPods
+from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen, Refused
+from pgherd.model.member import MemberStatus, Pod
+from pgherd.model.settings import KubernetesSettings
+from pgherd.rest.client import PeerClient
+
+LIMIT = 5.0
+"""Seconds for each request to the API."""
+
+
+class NoCluster(Exception):
+    """The API answers, and knows nothing of such a cluster."""
+
+
+class Observation(msgspec.Struct, frozen=True):
+    target: Target
+    namespace: str
+    lock: LockSeen
+    config: ConfigSeen
+    pods: tuple[PodSeen, ...] = ()
+    answers: Mapping[str, MemberStatus | None] = {}
+    """By member: its own words, None when it did not answer; no entry when it was not asked."""
+    why: Mapping[str, str] = {}
+    """By member that did not answer: what happened."""
+
+
+class Api:
+    """The reads that the commands need."""
+
+    def __init__(self, target: Target) -> None:
+        self._client = connect(KubernetesSettings(kubeconfig=target.kubeconfig), target.namespace)
+        self.namespace = str(self._client.namespace)
+        name = target.cluster
+        self._lock = EndpointsLock(
+            self._client, self._client, f"{name}-ha", target.postgres_port, lambda: LIMIT, _ignore
+        )  # fmt: skip
+        self._config = EndpointsConfig(self._client, f"{name}-ha-config", _ignore)
+        self._pods = ClusterPods(self._client, name, target.label_prefix, _ignore)
+
+    async def lock(self) -> LockSeen:
+        return await self._lock.read(LIMIT)
+
+    async def config(self) -> ConfigSeen:
+        return await self._config.read(LIMIT)
+
+    async def pods(self) -> tuple[PodSeen, ...]:
+        found, _ = await self._pods.begin()
+        return found
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _ignore(text: str) -> None:
+    """Nothing is watched here, so no watch is ever interrupted."""
+
+
+@contextlib.asynccontextmanager
+async def opened(target: Target) -> AsyncIterator[Api]:
+    api = Api(target)
+    try:
+        yield api
+    finally:
+        await api.close()
+
+
+async def look(target: Target) -> Observation:
+    """Everything that the table shows. Raises InvalidSetting, StoreError, NoCluster."""
+    async with opened(target) as api:
+        lock, config, pods = await asyncio.gather(api.lock(), api.config(), api.pods())
+        _exists(target, api.namespace, lock, config, pods)
+        observation = Observation(target, api.namespace, lock, config, pods)
+    if target.certificates is None:
+        return observation
+    answers, why = await _ask(target, target.certificates, tuple(seen.pod for seen in pods))
+    return msgspec.structs.replace(observation, answers=answers, why=why)
+
+
+async def read(target: Target) -> Observation:
+    """Lock and configuration only. Raises InvalidSetting, StoreError, NoCluster."""
+    async with opened(target) as api:
+        lock, config = await asyncio.gather(api.lock(), api.config())
+        _exists(target, api.namespace, lock, config, ())
+        return Observation(target, api.namespace, lock, config)
+
+
+def _exists(target: Target, namespace: str, lock: LockSeen, config: ConfigSeen, pods: tuple[PodSeen, ...]) -> None:
+    if lock.record is None and not lock.version and not config.version and not pods:
+        raise NoCluster(f"there is no cluster {target.cluster} in namespace {namespace} (no {target.cluster}-ha)")
+
+
+async def _ask(
+    target: Target, certificates: str, pods: tuple[Pod, ...]
+) -> tuple[dict[str, MemberStatus | None], dict[str, str]]:
+    client = PeerClient(target.cluster, certificates, target.rest_port)
+    try:
+        return await client.ask(pods), dict(client.why)
+    finally:
+        await client.aclose()
+
+
+def explain(error: Exception) -> str:
+    """One sentence for a person."""
+    if isinstance(error, Refused) and error.status == 0:
+        return f"the Kubernetes API cannot be reached: {error}"
+    return str(error)

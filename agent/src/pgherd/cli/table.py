@@ -1,0 +1,148 @@
+"""From an observation to the rows of `pgherd list`. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pgherd.cli.observe import Observation
+from pgherd.kubernetes.store import PodSeen
+from pgherd.model.lease import Lease
+from pgherd.model.member import MemberStatus
+from pgherd.model.slots import slot_name
+from pgherd.rest.health import streams_from_holder
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One member. `lag` is bytes that it lacks of the leader's WAL, `replay_lag` bytes that it has not replayed."""
+
+    member: str
+    role: str
+    """leader (holds the lease), replica, or primary (accepts writes without the lease: must never last)."""
+    state: str
+    """streaming only while it streams from the leader on its timeline (S8); else what the member says, or
+    "no answer", "not asked", "no pod"."""
+    host: str | None = None
+    node: str | None = None
+    timeline: int | None = None
+    lag: int | None = None
+    replay_lag: int | None = None
+    version: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Table(msgspec.Struct, frozen=True):
+    cluster: str
+    namespace: str
+    system_identifier: str | None
+    initialize: str | None
+    leader: str | None
+    epoch: int | None
+    paused: bool
+    trouble: str
+    members: tuple[Row, ...]
+
+
+def leader(lease: Lease | None) -> str | None:
+    """Who holds the lease as far as the lock says; nobody when it is free."""
+    return None if lease is None or lease.free else lease.leader
+
+
+def table(seen: Observation) -> Table:
+    lease, initialize = seen.lock.record, seen.config.initialize
+    pods = {found.pod.member: found for found in seen.pods}
+    names = sorted({*seen.target.members, *pods})
+    return Table(
+        cluster=seen.target.cluster,
+        namespace=seen.namespace,
+        system_identifier=initialize if initialize and initialize.isdigit() else None,
+        initialize=initialize,
+        leader=leader(lease),
+        epoch=lease.epoch if lease else None,
+        paused=bool(lease and lease.pause),
+        trouble=seen.lock.trouble,
+        members=tuple(_row(seen, name, pods.get(name)) for name in names),
+    )
+
+
+def _row(seen: Observation, name: str, found: PodSeen | None) -> Row:
+    lease, status = seen.lock.record, seen.answers.get(name)
+    leads = leader(lease) == name
+    role = "leader" if leads else "primary" if status and status.role == "primary" else "replica"
+    behind, replay = (None, None) if role != "replica" else _lag(seen, name, status)
+    return Row(
+        member=name,
+        role=role,
+        state=_state(seen, name, found, status),
+        host=found.pod.address if found else None,
+        node=found.pod.node or None if found else None,
+        timeline=_timeline(lease, leads, status),
+        lag=behind,
+        replay_lag=replay,
+        version=status.version or None if status else None,
+        notes=tuple(_notes(seen, name, found, status, role)),
+    )
+
+
+def _state(seen: Observation, name: str, found: PodSeen | None, status: MemberStatus | None) -> str:
+    if found is None:
+        return "no pod"
+    if name not in seen.answers:
+        return "not asked"
+    if status is None:
+        return "no answer"
+    if status.role == "replica" and streams_from_holder(status, seen.lock.record):
+        return "streaming"
+    return status.state
+
+
+def _timeline(lease: Lease | None, leads: bool, status: MemberStatus | None) -> int | None:
+    if status is not None:
+        return status.position.timeline if status.position else None
+    return lease.holder.writable or lease.holder.timeline if leads and lease and lease.holder else None
+
+
+def _lag(seen: Observation, name: str, status: MemberStatus | None) -> tuple[int | None, int | None]:
+    """Against the newest position known of the leader. Who said nothing is judged by its slot in the lock."""
+    lease = seen.lock.record
+    if lease is None:
+        return None, None
+    of_leader = seen.answers.get(lease.leader or "")
+    newest = max(lease.optime, of_leader.position.lsn if of_leader and of_leader.position else 0)
+    if status is None:
+        slot = lease.slots.get(slot_name(name))
+        return (max(0, lease.optime - slot), None) if slot else (None, None)
+    if status.position is None:
+        return None, None
+    return max(0, newest - status.position.lsn), max(0, newest - status.replayed)
+
+
+def _notes(
+    seen: Observation, name: str, found: PodSeen | None, status: MemberStatus | None, role: str
+) -> list[str]:  # fmt: skip
+    notes = []
+    if found is not None and found.pod.terminating:
+        notes.append("terminating")
+    if seen.target.members and name not in seen.target.members:
+        notes.append("not a declared member")
+    if name in seen.why:
+        notes.append(seen.why[name])
+    if status is not None:
+        notes += _own_notes(seen, status, role)
+    return notes
+
+
+def _own_notes(seen: Observation, status: MemberStatus, role: str) -> list[str]:
+    """What is odd about a member that answered; nothing about one that is as it should be."""
+    lease, notes = seen.lock.record, []
+    if role == "primary":
+        notes.append("accepts writes without the lease")
+    elif status.role == "replica" and status.streaming_from and not streams_from_holder(status, lease):
+        notes.append(f"streams from {status.streaming_from} on timeline {status.receiver_timeline}")
+    well = status.role == "primary" if role == "leader" else status.streaming_from is not None
+    if not well and status.reason:
+        notes.append(status.reason)
+    expected = seen.config.initialize
+    if expected and expected.isdigit() and status.system_identifier not in (None, expected):
+        notes.append(f"another system identifier: {status.system_identifier}")
+    return notes
+

@@ -1,0 +1,83 @@
+"""What positions, histories and the peers' own words say. Invariants S2, S5, S6 rest on this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pgherd.model.lease import Candidate, Lease
+from pgherd.model.member import MemberStatus, Peer
+from pgherd.model.position import contains
+from pgherd.model.view import View
+
+
+def peer_of(view: View, member: str | None) -> Peer | None:
+    return next((peer for peer in view.peers if peer.pod.member == member), None)
+
+
+def status_of(view: View, member: str | None) -> MemberStatus | None:
+    """The last answer of a member, if it came from the pod that the API shows now."""
+    peer = peer_of(view, member)
+    return peer.status if peer and peer.status and peer.status.uid == peer.pod.uid else None
+
+
+def answers(view: View) -> Iterator[MemberStatus]:
+    return (status for peer in view.peers if (status := status_of(view, peer.pod.member)))
+
+
+def identified(view: View) -> str | None:
+    """The cluster's system identifier, once it has one."""
+    return view.initialize if view.initialize and not view.initialize.startswith("bootstrapping:") else None
+
+
+def stranger(view: View) -> bool:
+    """This member's data belongs to another cluster (S6)."""
+    own, cluster = view.server.system_identifier, identified(view)
+    return own is not None and cluster is not None and own != cluster
+
+
+def numbers_seen(view: View, record: Lease) -> Iterator[int]:
+    """Every timeline number that anybody speaks of."""
+    yield 0
+    if record.holder:
+        yield record.holder.timeline
+    for position, history in (
+        (view.server.position, view.server.history),
+        *((s.position, s.history) for s in answers(view)),
+    ):
+        if position:
+            yield position.timeline
+        yield from (entry.timeline for entry in history)
+
+
+def next_timeline(view: View, record: Lease) -> int:
+    return max(numbers_seen(view, record)) + 1
+
+
+def diverged(view: View, leader: MemberStatus) -> bool:
+    """Whether own WAL is not in the leader's past: compared entry by entry (S5)."""
+    own, theirs = view.server.position, leader.position
+    assert own is not None and theirs is not None
+    return not contains(leader.history, theirs.timeline, own)
+
+
+def candidates(view: View, record: Lease) -> tuple[Candidate, ...]:
+    """Who may take the lease after this holder: streaming from it on its timeline, within lag, staying (S8)."""
+    own = view.server.position
+    if own is None:
+        return ()
+    found = []
+    for peer in view.peers:
+        status = status_of(view, peer.pod.member)
+        if status is None:
+            patience = 2 * view.configuration.loop_wait
+            kept = next((c for c in record.candidates if c.member == peer.pod.member), None)
+            if kept and peer.first_missing and peer.asked - peer.first_missing < patience and not peer.pod.terminating:
+                found.append(kept)
+            continue
+        streams = status.streaming_from == view.member and status.receiver_timeline == own.timeline
+        near = (
+            status.position is not None and own.lsn - status.position.lsn <= view.configuration.maximum_lag_on_failover
+        )
+        if streams and near and status.incarnation and not status.terminating and not peer.pod.terminating:
+            found.append(Candidate(status.member, status.incarnation))
+    return tuple(sorted(found))

@@ -1,0 +1,44 @@
+"""The entry: which situation is this member in?"""
+
+from __future__ import annotations
+
+from pgherd.decide import election, follower, holder, leaving
+from pgherd.model.actions import Action, Decision, Kill, Reason
+from pgherd.model.knowledge import deadline, holds
+from pgherd.model.server import Process
+from pgherd.model.view import TaskKind, View
+
+
+def decide(view: View, now: float) -> Decision:
+    """What this member does now, and why. Pure."""
+    if view.terminating:
+        return leaving.decide(view, now)
+    if view.knowledge.record is None:
+        return without_lease(view)
+    if holds(view.knowledge, now):
+        if now >= deadline(view.knowledge):
+            return unsafe(view, "lease-ending", "the lease was not renewed in time")
+        return holder.decide(view, now)
+    if view.server.primary or (view.task and view.task.kind is TaskKind.PROMOTE):
+        return unsafe(
+            view, "primary-without-lease", "PostgreSQL accepts writes and this member does not hold the lease"
+        )
+    if view.server.process is Process.CRASHED:
+        return unsafe(view, "crashed", "PostgreSQL died; what is left of it is killed before anything else")
+    return election.decide(view, now) or follower.decide(view, now)
+
+
+def unsafe(view: View, code: str, text: str) -> Decision:
+    """S1: kill first, ask later."""
+    dead = view.server.process is Process.STOPPED
+    actions: tuple[Action, ...] = () if dead or (view.task and view.task.kind is TaskKind.KILL) else (Kill(),)
+    return Decision(actions, Reason(code, text))
+
+
+def without_lease(view: View) -> Decision:
+    """The lock object is missing, malformed or went back: an accident, never "free" (§2)."""
+    trouble = view.knowledge.trouble or "the lock object was not read yet"
+    text = f"{trouble}; nobody takes the lease until a person has looked at it"
+    if view.server.primary or view.server.process is Process.CRASHED:
+        return unsafe(view, "lock-lost", text)
+    return Decision((), Reason("lock-lost", text))

@@ -1,0 +1,257 @@
+"""Nobody holds the lease, or it may be taken on proof: who takes it?"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pgherd.decide import compare
+from pgherd.model.actions import Action, Decision, Loser, PollPeers, Reason, Start, WriteLease
+from pgherd.model.knowledge import WriteKind, takeable_at
+from pgherd.model.lease import Holder, Lease
+from pgherd.model.member import MemberStatus
+from pgherd.model.position import History, Position
+from pgherd.model.server import Data, Process
+from pgherd.model.view import View
+
+EMPTY_HOLDER = Holder(uid="", container="", nonce="", timeline=0, writable=0)
+STEP = 0.3
+"""Seconds that each better candidate is given before the next one takes."""
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """Why and since when the lease may be taken."""
+
+    since: float
+    reason: Reason
+    proof: bool
+
+
+def opening(view: View, now: float) -> Opening | float:
+    """The way to the lease that is open to this member, or the instant at which one opens (§2)."""
+    known = view.knowledge
+    record = known.record
+    assert record is not None
+    if record.free:
+        return Opening(known.first_seen, Reason("released", "the lease is free"), True)
+    given = record.handover
+    if given and (given.to, given.incarnation, given.epoch) == (view.member, view.server.incarnation, record.epoch):
+        return Opening(known.first_seen, Reason("handover", f"{record.leader} handed the lease over"), True)
+    if view.predecessor_held and record.leader == view.member:
+        return Opening(
+            known.first_seen, Reason("predecessor-dead", "the lease was made by an earlier container of this pod"), True
+        )
+    ends = takeable_at(known)
+    if dead(view, record) and view.death_seen is not None:
+        after = view.death_seen + view.configuration.early_takeover_delay
+        if now >= after:
+            return Opening(
+                after,
+                Reason("container-dead", f"the kubelet reports the container of {record.leader} as terminated"),
+                True,
+            )
+        ends = min(ends, after)
+    if now >= takeable_at(known):
+        return Opening(
+            takeable_at(known), Reason("lease-expired", f"{record.leader} did not renew for {record.ttl:g} s"), False
+        )
+    return ends
+
+
+def dead(view: View, record: Lease) -> bool:
+    """Proof 2: exactly the holder's container is reported as terminated, nothing less."""
+    holder = record.holder
+    if holder is None or not holder.container:
+        return False
+    return any(d.uid == holder.uid and d.container == holder.container for pod in view.pods for d in pod.deaths)
+
+
+def decide(view: View, now: float) -> Decision | None:
+    """A decision while the lease can be taken; None while somebody else's stands."""
+    record = view.knowledge.record
+    assert record is not None
+    way = opening(view, now)
+    if isinstance(way, float):
+        return None
+    if way.reason.code == "predecessor-dead":
+        return take(view, record, way, ()) if able(view, record) is None else None
+    if compare.identified(view) is None:
+        return found_cluster(view, record, way, now)
+    why = able(view, record)
+    if why is not None:
+        return prepare(view, record, way, why)
+    if view.polled is None or view.polled < way.since:
+        return Decision((PollPeers(),), Reason("asking", f"{way.reason.text}; asking the others"), now + 0.5)
+    return race(view, record, way, now)
+
+
+def prepare(view: View, record: Lease, way: Opening, why: str) -> Decision | None:
+    """Not able yet: a stopped server starts as a standby of nobody, so that it can be compared and promoted."""
+    server = view.server
+    startable = server.data is Data.PRESENT and server.process is Process.STOPPED and view.task is None
+    if startable and not compare.stranger(view) and not any(s.role == "primary" for s in compare.answers(view)):
+        return Decision((Start(writable=False),), Reason("start-alone", f"{way.reason.text}; starting to be electable"))
+    if view.task is not None or server.data is not Data.PRESENT or compare.stranger(view):
+        return None
+    return Decision((), Reason("not-eligible", f"{way.reason.text}; this member cannot take it: {why}"))
+
+
+def able(view: View, record: Lease) -> str | None:
+    """Why this member's own state forbids it to take; None when it may (S2, S6)."""
+    server = view.server
+    if compare.stranger(view):
+        return "its data belongs to another cluster (S6)"
+    if server.data is not Data.PRESENT or server.position is None or server.system_identifier is None:
+        return "it has no data"
+    if view.task is not None:
+        return f"it is {view.task.kind.value}"
+    resumes = record.leader == view.member and server.was_primary and server.process is Process.STOPPED
+    if server.process is not Process.RUNNING and not resumes:
+        return f"PostgreSQL is {server.process.value}"
+    if resumes:
+        return None
+    return unfit(view, record, server.position, server.history)
+
+
+def unfit(view: View, record: Lease, position: Position, history: History) -> str | None:
+    """S2 and lag, for this member or another one."""
+    writable = record.holder.writable if record.holder else 0
+    if position.timeline < writable or (
+        position.timeline != writable and writable not in {0, *(e.timeline for e in history)}
+    ):
+        return f"timeline {position.timeline} does not contain the latest timeline {writable} (S2)"
+    lag = record.optime - position.lsn
+    if lag > view.configuration.maximum_lag_on_failover:
+        return f"it is {lag} bytes behind"
+    if record.handover and position.lsn < record.handover.lsn:
+        return f"it has not received everything up to the handover ({record.handover.lsn - position.lsn} bytes missing)"
+    return None
+
+
+def race(view: View, record: Lease, way: Opening, now: float) -> Decision:
+    for status in compare.answers(view):
+        if status.role == "primary":
+            return Decision((PollPeers(),), Reason("primary-answers", f"{status.member} runs as primary"), now + 0.5)
+        if status.holds_until > 0 and not way.proof:
+            return Decision(
+                (PollPeers(),), Reason("holder-answers", f"{status.member} says that it holds the lease"), now + 0.5
+            )
+    outside = outsider(view, record, way)
+    if outside is not None:
+        return Decision(
+            (PollPeers(),), Reason("outsider", f"{way.reason.text}; not a recorded candidate, and {outside}"), now + 1.0
+        )
+    better, losers = rank(view, record)
+    if way.reason.code == "handover":
+        better = 0
+    wait = way.since + better * STEP
+    if now < wait:
+        return Decision((), Reason("yielding", f"{better} better candidates go first"), wait)
+    return take(view, record, way, losers)
+
+
+def outsider(view: View, record: Lease, way: Opening) -> str | None:
+    """Recorded candidates stay binding after the lease ended; others need everybody's word or a proof (§5)."""
+    named = {c.member: c.incarnation for c in record.candidates}
+    if way.proof or record.leader is None or named.get(view.member, "") == view.server.incarnation:
+        return None
+    needed = {*named, record.leader} - {view.member}
+    silent = sorted(needed - {status.member for status in compare.answers(view)})
+    return f"{', '.join(silent)} did not answer" if silent else None
+
+
+def rank(view: View, record: Lease) -> tuple[int, tuple[Loser, ...]]:
+    """How many answering members are better, and why each one loses."""
+    own = view.server.position
+    assert own is not None
+    named = {c.member for c in record.candidates}
+    mine = (view.member in named or record.leader == view.member, own, _reversed(view.member))
+    better, losers = 0, []
+    for peer in view.peers:
+        status = compare.status_of(view, peer.pod.member)
+        why = excluded(view, record, status)
+        if why is None and status is not None and status.position is not None:
+            if (status.member in named, status.position, _reversed(status.member)) > mine:
+                better += 1
+                why = "ranked first, but did not take it in time"
+            else:
+                why = f"ranked behind: it has {status.position}"
+        losers.append(Loser(peer.pod.member, why or "no answer"))
+    return better, tuple(losers)
+
+
+def _reversed(name: str) -> tuple[int, ...]:
+    """So that of equals the first name wins."""
+    return tuple(-ord(letter) for letter in name)
+
+
+def excluded(view: View, record: Lease, status: MemberStatus | None) -> str | None:
+    if status is None:
+        return "no answer"
+    if not status.has_data or status.position is None:
+        return "it has no data"
+    if status.system_identifier != view.server.system_identifier:
+        return "its data belongs to another cluster"
+    if status.terminating:
+        return "it is terminating"
+    return unfit(view, record, status.position, status.history)
+
+
+def take(view: View, record: Lease, way: Opening, losers: tuple[Loser, ...]) -> Decision:
+    """Epoch + 1, no address; the own timeline goes on only where nobody can have left it (proof 3, own lease)."""
+    if view.writing:
+        return Decision((), Reason("taking", "the write is under way"))
+    server, old = view.server, record.holder
+    resumes = (
+        record.leader == view.member and old is not None and server.was_primary
+        and server.process is Process.STOPPED and server.position is not None
+        and server.position.timeline == old.timeline
+    )  # fmt: skip
+    own = server.position.timeline if server.position else 0
+    timeline = own if resumes else (compare.next_timeline(view, record) if record.leader else 1)
+    base = old or EMPTY_HOLDER
+    holder = msgspec.structs.replace(base, timeline=timeline)
+    new = msgspec.structs.replace(
+        record, leader=view.member, epoch=record.epoch + 1, ttl=view.configuration.ttl, released=None,
+        holder=holder, candidates=(), handover=None, address=None,
+    )  # fmt: skip
+    at_risk = max(0, record.optime - server.position.lsn) if server.position else 0
+    action: Action = WriteLease(WriteKind.TAKE, new, losers, at_risk)
+    return Decision((action,), way.reason)
+
+
+def found_cluster(view: View, record: Lease, way: Opening, now: float) -> Decision | None:
+    """No identity yet (S7): every pod must have said that it has no data, or all data must be of one cluster."""
+    if view.polled is None or view.polled < way.since:
+        return Decision((PollPeers(),), Reason("asking", "a new cluster; asking the others"), now + 0.5)
+    said = {status.member: status for status in compare.answers(view)}
+    silent = sorted(peer.pod.member for peer in view.peers if peer.pod.member not in said)
+    if silent:
+        return Decision(
+            (PollPeers(),), Reason("bootstrap-waits", f"waiting for the word of {', '.join(silent)}"), now + 0.3
+        )
+    holders = [status for status in said.values() if status.has_data]
+    if view.server.data is Data.BROKEN:
+        return Decision(
+            (), Reason("data-broken", "the data directory cannot be read; it is never initialised over (S7)")
+        )
+    if view.server.data is Data.EMPTY:
+        if holders:
+            return Decision(
+                (PollPeers(),), Reason("bootstrap-waits", f"{holders[0].member} has data: it goes first"), now + 1.0
+            )
+        order = [member for member in view.members if member == view.member or member in said]
+        turn = way.since + STEP * order.index(view.member) if view.member in order else now
+        if now < turn:
+            return Decision((), Reason("yielding", "an earlier member initialises"), turn)
+        return take(view, record, way, ())
+    missing = sorted(set(view.members) - {view.member} - said.keys())
+    if missing:
+        return Decision(
+            (PollPeers(),), Reason("bootstrap-waits", f"there is data, but no word of {', '.join(missing)}"), now + 1.0
+        )
+    if any(status.system_identifier != view.server.system_identifier for status in holders):
+        return Decision(
+            (), Reason("two-clusters", "members hold data of different clusters: a person must decide (S6)")
+        )
+    why = able(view, record)
+    return prepare(view, record, way, why) if why else race(view, record, way, now)

@@ -1,0 +1,236 @@
+"""This member holds the lease."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pgherd.decide import compare
+from pgherd.model.actions import (
+    Action,
+    Decision,
+    Initialise,
+    KeepPrimary,
+    Kill,
+    PollPeers,
+    Promote,
+    Reason,
+    SetInitialize,
+    Start,
+    WriteLease,
+)
+from pgherd.model.knowledge import WriteKind
+from pgherd.model.lease import Handover, Lease
+from pgherd.model.server import Data, Process
+from pgherd.model.slots import slot_name
+from pgherd.model.view import TaskKind, View
+
+
+def decide(view: View, now: float) -> Decision:
+    record = view.knowledge.record
+    assert record is not None and view.knowledge.held is not None
+    if compare.stranger(view):
+        return give_up(view, record, "system-identifier", "this member's data belongs to another cluster (S6)")
+    if compare.identified(view) is None:
+        return bootstrap(view, record, now)
+    if view.server.primary:
+        return primary(view, record, now)
+    if view.task is not None:
+        return busy(view, record, now)
+    if view.server.process is Process.CRASHED:
+        return Decision(
+            (Kill(), *renewal(view, record, now, proved=True)), Reason("crashed", "PostgreSQL died"), soon(view, now)
+        )
+    if view.server.data is not Data.PRESENT:
+        return give_up(view, record, "data-lost", f"the volume holds no usable data ({view.server.data.value})")
+    if view.server.process is Process.RUNNING:
+        return promote(view, record, now)
+    return restart(view, record, now)
+
+
+def soon(view: View, now: float) -> float:
+    assert view.knowledge.held is not None
+    return max(view.knowledge.held.t0 + view.configuration.loop_wait, now + 0.05)
+
+
+def fresh(view: View, record: Lease) -> Lease:
+    """The record with what its holder keeps up to date."""
+    server = view.server
+    assert record.holder is not None
+    optime = server.position.lsn if server.primary and server.position else record.optime
+    return msgspec.structs.replace(
+        record, ttl=view.configuration.ttl, optime=optime,
+        candidates=compare.candidates(view, record) if server.primary else record.candidates,
+        slots=dict(view.slot_positions), handover=None, released=None,
+    )  # fmt: skip
+
+
+def renewal(view: View, record: Lease, now: float, proved: bool) -> tuple[Action, ...]:
+    """A renewal if it is due and PostgreSQL was proved to work since the last one (S4)."""
+    held = view.knowledge.held
+    assert held is not None
+    due = now >= held.t0 + view.configuration.loop_wait
+    if not due or not proved or view.writing:
+        return ()
+    return (WriteLease(WriteKind.RENEW, fresh(view, record)),)
+
+
+def healthy(view: View) -> bool:
+    held, health = view.knowledge.held, view.health
+    assert held is not None
+    return health is not None and health.alive and health.checked >= held.t0
+
+
+def primary(view: View, record: Lease, now: float) -> Decision:
+    """Writable: publish, renew, keep."""
+    held, server = view.knowledge.held, view.server
+    assert held is not None and record.holder is not None and server.position is not None
+    slots = tuple(sorted(slot_name(member) for member in view.members if member != view.member))
+    keep: tuple[Action, ...] = (KeepPrimary(slots),)
+    timeline = server.position.timeline
+    published = record.address == view.address and record.holder.writable == timeline
+    if not published and view.task is None:
+        new = fresh(view, record)
+        holder = msgspec.structs.replace(record.holder, timeline=timeline, writable=timeline)
+        new = msgspec.structs.replace(new, address=view.address, holder=holder)
+        write: tuple[Action, ...] = () if view.writing else (WriteLease(WriteKind.RENEW, new),)
+        return Decision(
+            (*write, *keep, PollPeers()),
+            Reason("publish", f"writable on timeline {timeline}: clients are sent here"),
+            now + 0.2,
+        )
+    sound = healthy(view)
+    changed = compare.candidates(view, record) != record.candidates and now >= held.t0 + 0.5
+    write = renewal(view, record, now, sound)
+    if changed and sound and not write and not view.writing:
+        write = (WriteLease(WriteKind.RENEW, fresh(view, record)),)
+    if view.health and not view.health.alive and view.health.checked >= held.t0:
+        return Decision(keep, Reason("unhealthy", f"not renewed: {view.health.reason}"), now + 0.25)
+    return Decision(
+        (*write, *keep), Reason("primary", "leader with the lease"), soon(view, now) if sound else now + 0.25
+    )
+
+
+def bootstrap(view: View, record: Lease, now: float) -> Decision:
+    """A new cluster, or one whose identity is to be recorded again from data (S7)."""
+    mark = f"bootstrapping:{record.epoch}"
+    keep = renewal(view, record, now, proved=True)
+    server = view.server
+    wake = soon(view, now)
+    if server.data is Data.PRESENT and server.system_identifier:
+        action = SetInitialize(view.initialize, server.system_identifier)
+        return Decision(
+            (action, *keep),
+            Reason("identify", f"recording system identifier {server.system_identifier}"),
+            min(wake, now + 0.3),
+        )
+    if server.data is Data.BROKEN:
+        return give_up(
+            view, record, "data-broken", "the data directory cannot be read; it is never initialised over (S7)"
+        )
+    if view.initialize != mark:
+        return Decision(
+            (SetInitialize(view.initialize, mark), *keep),
+            Reason("bootstrap", "marking that this member initialises"),
+            min(wake, now + 0.3),
+        )
+    failed = [f for f in view.failures if f.kind is TaskKind.INITIALISE]
+    if failed and view.task is None:
+        return give_up(view, record, "initialise-failed", failed[-1].error)
+    start: tuple[Action, ...] = (Initialise(),) if view.task is None else ()
+    return Decision((*start, *keep), Reason("bootstrap", "initialising a new cluster"), wake)
+
+
+def busy(view: View, record: Lease, now: float) -> Decision:
+    """A long action runs: alive within its own bound counts as health."""
+    task = view.task
+    assert task is not None
+    limits = {TaskKind.STOP: view.configuration.primary_stop_timeout + 10}
+    alive = now - task.started < limits.get(task.kind, view.configuration.primary_start_timeout + 10)
+    return Decision(
+        renewal(view, record, now, alive),
+        Reason(task.kind.value, f"{task.kind.value} since {now - task.started:.1f} s"),
+        soon(view, now),
+    )
+
+
+def promote(view: View, record: Lease, now: float) -> Decision:
+    """Running in recovery and holding: S2 was settled when the lease was taken; nobody else can have it now."""
+    assert record.holder is not None
+    failed = [f for f in view.failures if f.kind is TaskKind.PROMOTE and f.timeline == record.holder.timeline]
+    if failed:
+        return give_up(view, record, "promote-failed", failed[-1].error)
+    keep = renewal(view, record, now, proved=True)
+    if not view.armed:
+        return Decision(keep, Reason("unarmed", "waiting for the fence's deadline before promoting"), now + 0.05)
+    return Decision(
+        (Promote(record.holder.timeline), *keep),
+        Reason("promote", f"promoting onto timeline {record.holder.timeline}"),
+        soon(view, now),
+    )
+
+
+def restart(view: View, record: Lease, now: float) -> Decision:
+    """Stopped: the own timeline goes on in place; a standby that stopped before its promotion starts again as one."""
+    server = view.server
+    assert record.holder is not None and server.position is not None
+    since = view.stopped_since if view.stopped_since is not None else now
+    bound = view.configuration.primary_start_timeout
+    failed = [f for f in view.failures if f.kind is TaskKind.START]
+    there = successor(view, record) is not None
+    if (bound == 0 and there) or now - since > bound or len(failed) >= 3:
+        return give_up(
+            view,
+            record,
+            "restart-failed",
+            f"PostgreSQL does not start: {failed[-1].error if failed else 'no time is allowed for it'}",
+        )
+    keep = renewal(view, record, now, proved=True)
+    if not view.armed:
+        return Decision(keep, Reason("unarmed", "waiting for the fence's deadline before starting"), now + 0.05)
+    in_place = server.was_primary and server.position.timeline == record.holder.timeline
+    if in_place:
+        return Decision(
+            (Start(writable=True), *keep),
+            Reason("restart-in-place", "starting PostgreSQL as primary again"),
+            soon(view, now),
+        )
+    return Decision(
+        (Start(writable=False), *keep),
+        Reason("start-to-promote", "starting as a standby before promoting"),
+        soon(view, now),
+    )
+
+
+def successor(view: View, record: Lease) -> str | None:
+    """The best candidate that answers and stays."""
+    named = {candidate.member: candidate.incarnation for candidate in record.candidates}
+    fit = [
+        (status.position, status.member)
+        for status in compare.answers(view)
+        if named.get(status.member) == status.incarnation and not status.terminating and status.position
+    ]
+    return max(fit)[1] if fit else None
+
+
+def give_up(view: View, record: Lease, code: str, text: str) -> Decision:
+    """Hand the lease to a candidate or release it; PostgreSQL is dead before either is sent (S1)."""
+    reason = Reason(code, text)
+    if view.server.process is not Process.STOPPED or view.server.primary:
+        return Decision(() if view.task and view.task.kind is TaskKind.KILL else (Kill(),), reason)
+    if view.task is not None and view.task.kind is not TaskKind.KILL:
+        return Decision((Kill(),), reason)
+    if view.writing or view.task is not None:
+        return Decision((), reason)
+    return Decision((surrender(view, record),), reason)
+
+
+def surrender(view: View, record: Lease) -> WriteLease:
+    """The write that gives the lease up: to the best candidate by name, or to whoever comes."""
+    target = successor(view, record)
+    base = msgspec.structs.replace(record, address=None, handover=None)
+    status = compare.status_of(view, target)
+    if status is None or status.incarnation is None:
+        return WriteLease(WriteKind.RELEASE, msgspec.structs.replace(base, released=record.epoch))
+    lsn = view.server.position.lsn if view.server.clean and view.server.position else 0
+    handover = Handover(status.member, status.incarnation, record.epoch, lsn)
+    return WriteLease(WriteKind.HANDOVER, msgspec.structs.replace(base, handover=handover))

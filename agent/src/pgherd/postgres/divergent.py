@@ -1,0 +1,76 @@
+"""WAL that the cluster's history does not contain, kept aside before anything overwrites it (S5).
+
+A person may find commits in it that were acknowledged and lost. Nothing here is ever deleted by pgherd.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from pgherd.model.position import Ancestor, History, Position, format_lsn
+from pgherd.postgres import histories, incarnation
+from pgherd.postgres.errors import ToolFailed
+from pgherd.postgres.layout import Layout, environment
+from pgherd.postgres.run import run
+
+SEGMENT_SIZE = 16 * 1024 * 1024
+SUMMARY_LIMIT = 30.0
+
+
+def fork(own: Position, own_history: History, other: int, other_history: History) -> int | None:
+    """Where the own line left the other one (bytes); None when all that is ours lies on it.
+
+    Histories are compared entry by entry: the same number on two branches is not the same timeline.
+    """
+    ours = (*own_history, Ancestor(own.timeline, own.lsn))
+    theirs = (*other_history, Ancestor(other, 2**64))
+    common = 0
+    for index, (mine, its) in enumerate(zip(ours, theirs, strict=False)):
+        if mine.timeline != its.timeline:
+            return common
+        last = index == len(ours) - 1
+        if mine.end != its.end and not (last and mine.end <= its.end):
+            return min(mine.end, its.end)
+        common = mine.end
+    return None if len(ours) <= len(theirs) else common
+
+
+def keep(layout: Layout, wal: Path, since: int, segment_size: int = SEGMENT_SIZE, move: bool = False) -> Path | None:
+    """Copy (or move, within the volume) the segments that reach beyond `since`, with all histories; where they are."""
+    number = since // segment_size
+    per_log = 2**32 // segment_size
+    chosen = []
+    for path in sorted(wal.iterdir()):
+        match = histories.SEGMENT.match(path.name)
+        if match and int(match[2], 16) * per_log + int(match[3], 16) >= number:
+            chosen.append(path)
+    if not chosen:
+        return None
+    target = layout.divergent / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    target.mkdir(parents=True, exist_ok=True)
+    for path in (*chosen, *wal.glob("*.history")):
+        if move:
+            path.rename(target / path.name)
+        else:
+            _copy(path, target / path.name)
+    incarnation.write_durably(target / "since", f"{format_lsn(since)}\n")
+    return target
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+async def summarise(layout: Layout, kept: Path, timeline: int, since: int) -> None:
+    """What kinds of records are in there, for a person. Best effort: the WAL itself is what counts."""
+    argv = [layout.program("pg_waldump"), "--stats", "-p", str(kept), "-t", str(timeline), "-s", format_lsn(since)]
+    try:
+        text = await run(argv, environment(), SUMMARY_LIMIT, accepted=frozenset({0, 1}))
+    except ToolFailed as error:
+        text = f"{error}\n"
+    (kept / "summary.txt").write_text(text)

@@ -1,0 +1,39 @@
+"""Where a member's files are. Derived from the static settings, never from configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pgherd.model.settings import PostgresSettings
+
+
+class Layout:
+    def __init__(self, settings: PostgresSettings, temporary: str | None = None) -> None:
+        self.settings = settings
+        self.data = Path(settings.data_directory)
+        self.new = Path(f"{settings.data_directory}.new")
+        """A data directory in the making: renamed to `data` when complete, removed when found."""
+        self.old = Path(f"{settings.data_directory}.old")
+        """The replaced data directory until its divergent WAL was kept aside."""
+        self.state = Path(settings.state_directory)
+        self.lock = self.state / "volume.lock"
+        self.divergent = self.state / "divergent"
+        self.rewinding = self.state / "rewinding"
+        """Exists while pg_rewind changes the data directory: what it left half-done is no data (S5)."""
+        self.socket = Path(settings.socket_directory)
+        self.temporary = Path(temporary or os.environ.get("PGHERD_TMP") or self.socket.parent)
+        self.keys = self.temporary / "replication"
+        """Copies of the replication certificate with a mode that libpq accepts."""
+        self.certificates = Path(settings.certificates)
+        self.wal = self.data / "pg_wal"
+        self.incarnation = self.data / "pgherd_incarnation"
+
+    def program(self, name: str) -> str:
+        return str(Path(self.settings.bin_directory) / name)
+
+
+def environment() -> dict[str, str]:
+    """For PostgreSQL's programs: messages that can be parsed, no connection parameters of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    return {**kept, "LC_ALL": "C"}

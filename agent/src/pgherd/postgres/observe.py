@@ -1,0 +1,194 @@
+"""One look at the own server: fence, files, one query on a kept connection. Never longer than a second.
+
+Lives as long as the agent; remembers per postmaster what PostgreSQL does not say (the timeline last received, a
+promotion that was sent).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import psycopg
+
+from pgherd.model.position import Position, parse_lsn
+from pgherd.model.server import Data, Process, Server
+from pgherd.model.settings import Settings
+from pgherd.postgres import histories, incarnation, render
+from pgherd.postgres.control import ControlReader
+from pgherd.postgres.errors import FenceSilent
+from pgherd.postgres.layout import Layout
+from pgherd.postgres.link import FenceLink, FenceState
+from pgherd.postgres.sessions import Connection, bounded, connect, is_busy, query
+from pgherd.postgres.walend import WalEnd
+
+FENCE = 0.3
+ANSWER = 0.6
+"""Seconds; with FENCE less than the second that an observation may take."""
+
+SQL = """
+SELECT r.recovery,
+       (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
+       CASE WHEN NOT r.recovery THEN pg_walfile_name(pg_current_wal_insert_lsn()) END AS walfile,
+       CASE WHEN NOT r.recovery THEN pg_current_wal_flush_lsn()::text END AS flushed,
+       CASE WHEN r.recovery THEN pg_last_wal_receive_lsn()::text END AS received,
+       CASE WHEN r.recovery THEN pg_last_wal_replay_lsn()::text END AS replayed,
+       CASE WHEN r.recovery THEN pg_is_wal_replay_paused() ELSE false END AS paused,
+       (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
+       (SELECT min_recovery_end_timeline FROM pg_control_recovery()) AS minimum_timeline,
+       receiver.status AS receiver, receiver.received_tli AS received_timeline,
+       current_setting('primary_conninfo') AS conninfo
+  FROM (SELECT pg_is_in_recovery() AS recovery) AS r
+  LEFT JOIN pg_stat_wal_receiver AS receiver ON true
+"""
+
+
+class Observer:
+    def __init__(self, layout: Layout, settings: Settings, link: FenceLink) -> None:
+        self._layout = layout
+        self._settings = settings
+        self._link = link
+        self.control = ControlReader(layout)
+        self.wal_end = WalEnd(layout)
+        self.stopping = False
+        self.promoting: int | None = None
+        """Pid of the postmaster that a promotion was sent to: it counts as primary from then on."""
+        self.pending_restart = False
+        self._last = Server()
+        self._fence: FenceState | None = None
+        self._pid: int | None = None
+        self._timeline = 0
+        self._connection: Connection | None = None
+        self._asking: asyncio.Task[dict[str, Any]] | None = None
+
+    async def observe(self) -> Server:
+        """What is known now. A server that is down, starting or frozen is an answer, not an error."""
+        try:
+            self._fence = await bounded(self._link.state(), FENCE)
+        except (TimeoutError, FenceSilent):
+            if self._fence is None:
+                return self._last
+        pid = self._fence.postgres_pid
+        if pid != self._pid:
+            await self.forget()
+            self._pid = pid
+        self._last = await (self._running(pid) if pid else self._stopped(self._fence.dead))
+        return self._last
+
+    async def forget(self) -> None:
+        """Another postmaster, or none: nothing that was learnt about the last one holds."""
+        self._pid = self.promoting = None
+        self._timeline = 0
+        self.pending_restart = False
+        await self.disconnect()
+
+    async def disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection:
+            await connection.close()
+
+    async def _stopped(self, dead: bool) -> Server:
+        self.stopping = False
+        process = Process.STOPPED if dead else Process.CRASHED
+        data = self.data()
+        control = await self.control.read() if data is Data.PRESENT else None
+        if control is None:
+            return Server(data=Data.BROKEN if data is Data.PRESENT else data, process=process)
+        position = await self.wal_end.position(control, 0.3)
+        return Server(
+            data=data,
+            process=process,
+            system_identifier=control.system_identifier,
+            incarnation=incarnation.read(self._layout.data),
+            clean=control.clean,
+            was_primary=control.was_primary and not (self._layout.data / "backup_label").exists(),
+            position=position,
+            history=histories.read(self._layout.wal, position.timeline),
+            server_version=self._settings.postgres.version * 10000,
+        )
+
+    def data(self) -> Data:
+        """Whether the volume holds data; a rewind that did not end leaves none that can be used (S5)."""
+        try:
+            filled = any(self._layout.data.iterdir())
+        except FileNotFoundError:
+            filled = False
+        if not filled:
+            return Data.EMPTY
+        return Data.BROKEN if self._layout.rewinding.exists() else Data.PRESENT
+
+    async def _running(self, pid: int) -> Server:
+        try:
+            row = await self._ask()
+        except (TimeoutError, psycopg.Error, OSError) as error:
+            return await self._unanswered(error)
+        return self._described(pid, row)
+
+    async def _ask(self) -> dict[str, Any]:
+        """One query; while an earlier one still hangs in a frozen server, no further connection is made."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._fetch())
+            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        task = self._asking
+        done, _ = await asyncio.wait({task}, timeout=ANSWER)
+        if not done:
+            raise TimeoutError
+        if self._asking is task:  # a start or a promotion may look at the same time
+            self._asking = None
+        return task.result()
+
+    async def _fetch(self) -> dict[str, Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect(self._layout)
+        try:
+            return await query(self._connection, SQL)
+        except psycopg.Error:
+            await self.disconnect()
+            raise
+
+    async def _unanswered(self, error: Exception) -> Server:
+        """Starting or stopping, or frozen after it had answered: then it may still be writing, so nothing changes."""
+        if self.stopping:
+            return msgspec.structs.replace(self._last, process=Process.STOPPING)
+        if self._last.process is Process.RUNNING and not is_busy(error):
+            return self._last
+        known = self._last if self._last.position else await self._stopped(dead=True)
+        return msgspec.structs.replace(
+            known, process=Process.STARTING, primary=self.promoting is not None, streaming=False, clean=False,
+            was_primary=False, receiver_timeline=None,
+        )  # fmt: skip
+
+    def _described(self, pid: int, row: dict[str, Any]) -> Server:
+        replayed = parse_lsn(row["replayed"]) if row["replayed"] else 0
+        if row["recovery"]:
+            position = self._standby_position(row, replayed)
+        else:
+            position = Position(int(row["walfile"][:8], 16), parse_lsn(row["flushed"]))
+            replayed = position.lsn
+        assert self._connection is not None
+        return Server(
+            data=Data.PRESENT,
+            process=Process.STOPPING if self.stopping else Process.RUNNING,
+            system_identifier=row["system_identifier"],
+            incarnation=incarnation.read(self._layout.data),
+            primary=not row["recovery"] or self.promoting == pid,
+            position=position,
+            history=histories.read(self._layout.wal, position.timeline),
+            replayed=replayed,
+            following=render.followed_member(row["conninfo"], self._settings.cluster),
+            streaming=bool(row["recovery"]) and row["receiver"] == "streaming",
+            receiver_timeline=row["received_timeline"] if row["receiver"] else None,
+            paused_replay=row["paused"],
+            pending_restart=self.pending_restart,
+            server_version=self._connection.info.server_version,
+        )
+
+    def _standby_position(self, row: dict[str, Any], replayed: int) -> Position:
+        """pg_control follows the timeline only at restart points: the receiver's is remembered, segments count too."""
+        known = max(row["checkpoint_timeline"], row["minimum_timeline"])
+        received = parse_lsn(row["received"]) if row["received"] else 0
+        if not self._timeline:
+            self._timeline = histories.newest_own(self._layout.wal, Position(known, 0))
+        self._timeline = max(self._timeline, known, row["received_timeline"] or 0)
+        return Position(self._timeline, max(received, replayed))

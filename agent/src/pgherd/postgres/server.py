@@ -1,0 +1,300 @@
+"""PostgresServer: the executor over one server. Every method is bounded and may be cancelled.
+
+Made once when the agent starts. It owns the data directory (under the volume's lock, taken at first use) and the
+process (through the fence); what the process does next is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import psycopg
+
+from pgherd.model.mapping import boottime
+from pgherd.model.position import History, Position
+from pgherd.model.server import Data, Health, Process, Server
+from pgherd.model.settings import Configuration, Identity, Settings
+from pgherd.model.slots import slot_name
+from pgherd.postgres import configure, histories, keys, replace, roles, sessions, slots
+from pgherd.postgres.clone import clone
+from pgherd.postgres.errors import FenceRefused, NotArmed, PostgresError, StartFailed, WouldDestroy
+from pgherd.postgres.initialise import initialise
+from pgherd.postgres.layout import Layout, environment
+from pgherd.postgres.link import FenceLink
+from pgherd.postgres.observe import Observer
+from pgherd.postgres.probe import Prober
+from pgherd.postgres.promote import choose_timeline, promote
+from pgherd.postgres.render import conninfo
+from pgherd.postgres.rewind import rewind
+from pgherd.postgres.sessions import Connection, bounded
+from pgherd.postgres.source import Source
+
+QUERY = 5.0
+PROMOTE = 60.0
+STANDBY_START = 30.0
+"""Seconds to wait for a standby to take connections: one that misses WAL goes on in state STARTING."""
+CHECKPOINT = 3600.0
+KEYS_EVERY = 10.0
+
+
+class PostgresServer:
+    def __init__(self, settings: Settings, identity: Identity, link: FenceLink, temporary: str | None = None) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._link = link
+        self.layout = Layout(settings.postgres, temporary)
+        self._observer = Observer(self.layout, settings, link)
+        self._prober = Prober(self.layout)
+        self._prepared = self._roles_there = False
+        self._keys_checked = 0.0
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def prepare(self) -> None:
+        """Lock the volume, tidy up after a crash. Everything below calls it; raises FenceRefused while it is locked."""
+        if not self._prepared:
+            configure.make_directories(self.layout)
+            await self._link.lock_volume(str(self.layout.lock), str(self.layout.data))
+            await replace.tidy(self.layout)
+            self._prepared = True
+
+    # Looking
+
+    async def observe(self) -> Server:
+        """At most a second. While another container has the volume: nothing is known of the data, nothing runs."""
+        try:
+            await self.prepare()
+        except FenceRefused:
+            return Server(data=Data.BROKEN, process=Process.STOPPED)
+        self._copy_keys()
+        return await self._observer.observe()
+
+    async def probe(self, limit: float = 3.0) -> Health:
+        """Proof of health: a new connection and a durable write, `limit` seconds each (retry_timeout)."""
+        return await self._prober.probe(limit)
+
+    async def histories(self) -> dict[int, History]:
+        """Every history file in pg_wal (a skipped number has an empty one)."""
+        numbers = histories.timelines(self.layout.wal)
+        return {number: histories.read(self.layout.wal, number) for number in sorted(numbers)}
+
+    def highest_timeline(self) -> int:
+        """The largest timeline number in pg_wal: a new one must be above it."""
+        return max(histories.timelines(self.layout.wal), default=0)
+
+    async def connection(self, database: str = "postgres") -> Connection:
+        """A new superuser connection over the local socket, rows as dicts, autocommit. The caller closes it."""
+        return await bounded(sessions.connect(self.layout, database=database), QUERY)
+
+    # Data directories
+
+    async def initialise(self) -> str:
+        """initdb into an empty volume; the system identifier. Raises WouldDestroy when there is data (S7)."""
+        await self.prepare()
+        if self._observer.data() is not Data.EMPTY:
+            raise WouldDestroy(f"{self.layout.data} is not empty: it is never initialised over (S7)")
+        await initialise(self.layout, self._link.volume_fd)
+        control = await self._observer.control.read()
+        if control is None:
+            raise PostgresError(f"{self.layout.data}: pg_controldata cannot read what initdb made")
+        return control.system_identifier
+
+    async def clone(self, source: Source, replace: bool = False) -> None:
+        """pg_basebackup from `source`. Existing data goes only with `replace`, its divergent WAL aside first (S5)."""
+        await self._stopped("clone")
+        keys.refresh(self.layout)
+        control = await self._observer.control.read()
+        own = None
+        if control:
+            own = control.system_identifier, await self._observer.wal_end.position(control, QUERY)
+        self._observer.wal_end.forget()
+        await clone(self.layout, self._conninfo(source), own, replace, self._link.volume_fd)
+
+    async def rewind(self, source: Source) -> None:
+        """Divergent WAL aside, single-user recovery if the shutdown was unclean, pg_rewind, a new incarnation."""
+        await self._stopped("rewind")
+        keys.refresh(self.layout)
+        self._observer.wal_end.forget()
+        await rewind(self.layout, self._observer.control, self._link, self._conninfo(source))
+
+    # The process
+
+    async def start(self, writable: bool, source: Source | None, configuration: Configuration) -> None:
+        """Write the configuration, start, wait for an answer. Writable (in place) only under an armed fence (S4)."""
+        await self._stopped("start")
+        control = await self._observer.control.read()
+        if control is None or self._observer.data() is not Data.PRESENT:
+            raise StartFailed(f"{self.layout.data} holds no usable data")
+        if writable and not (control.was_primary and not (self.layout.data / "backup_label").exists()):
+            raise StartFailed("a standby's data starts as a standby and is promoted: its timeline is not its own (S2)")
+        keys.refresh(self.layout)
+        configure.make_directories(self.layout)
+        configure.write(self.layout, self._settings, self._identity, configuration, None if writable else source)
+        self._observer.wal_end.forget()
+        if writable:
+            configure.mark_primary(self.layout)
+        else:
+            configure.mark_standby(self.layout)
+            histories.prepare_recovery(self.layout.wal, control.position)
+        argv = [self.layout.program("postgres"), "-D", str(self.layout.data)]
+        self._observer.stopping = False
+        pid = await self._link.start(argv, environment(), writable)
+        answered = await self._answers(pid, configuration.primary_start_timeout if writable else STANDBY_START)
+        if writable and not answered:
+            raise StartFailed(f"no answer within primary_start_timeout={configuration.primary_start_timeout:g} s")
+        if answered:
+            await self._after_start(writable)
+
+    async def follow(self, source: Source | None, configuration: Configuration) -> None:
+        """Point a running standby at `source` by a reload; its WAL receiver starts anew."""
+        keys.refresh(self.layout)
+        if configure.write(self.layout, self._settings, self._identity, configuration, source):
+            await self._link.signal(signal.SIGHUP)
+
+    async def reload(self, configuration: Configuration) -> bool:
+        """Write what changed and reload; whom it follows stays. Whether a parameter waits for a restart."""
+        if configure.write(self.layout, self._settings, self._identity, configuration, configure.AS_IT_IS):
+            await self._link.signal(signal.SIGHUP)
+            await asyncio.sleep(0.1)  # the postmaster reads the files after the signal
+        sql = "SELECT EXISTS (SELECT FROM pg_settings WHERE pending_restart) AS pending"
+        self._observer.pending_restart = bool((await self._query(sql))["pending"])
+        return self._observer.pending_restart
+
+    async def promote(self, timeline: int, limit: float = PROMOTE) -> Position:
+        """Onto exactly this timeline; where it began. Raises NotArmed before, PromoteFailed or WrongTimeline after."""
+        if not self._link.armed():
+            raise NotArmed("promotion needs an armed deadline in the future (S4)")
+        seen = await self._observer.observe()
+        if seen.process is not Process.RUNNING or seen.position is None or seen.primary:
+            raise PostgresError(f"only a running standby can be promoted, not {seen.process.value}")
+        choose_timeline(self.layout, seen.position.timeline, timeline)
+        connection = await self.connection()
+        try:
+            state = await self._link.state()
+            self._observer.promoting = state.postgres_pid
+            began = await promote(self.layout, self._link, connection, timeline, limit)
+        except NotArmed:
+            self._observer.promoting = None
+            raise
+        finally:
+            await connection.close()
+        self._later(self.checkpoint())
+        return began
+
+    async def stop(self, limit: float) -> None:
+        """Fast shutdown, after `limit` seconds the killing pass. Dead when it returns."""
+        if (await self._link.state()).postgres_pid is not None:
+            self._observer.stopping = True
+            await self._observer.disconnect()
+            await self._stop_fast(limit)
+        await self.kill()
+
+    async def _stop_fast(self, limit: float) -> None:
+        ended = asyncio.Event()
+
+        def note(pid: int, status: int) -> None:
+            ended.set()
+
+        self._link.on_exit(note)
+        try:
+            await self._link.signal(signal.SIGINT)
+            await asyncio.wait_for(ended.wait(), limit)
+        except (TimeoutError, FenceRefused):
+            pass
+        finally:
+            self._link.forget_exit(note)
+
+    async def kill(self) -> None:
+        """The killing pass; dead when it returns (S1)."""
+        await self._link.kill()
+
+    # Upkeep
+
+    async def keep_slots(self, names: tuple[str, ...]) -> dict[str, int]:
+        """Exactly these members' slots; their positions in bytes. Slots that no declared member owns are left alone."""
+        members = [slot_name(member) for member in self._settings.members]
+        connection = await self.connection()
+        try:
+            await self._ensure_roles(connection)
+            return await bounded(slots.keep(connection, names, members), QUERY)
+        finally:
+            await connection.close()
+
+    async def checkpoint(self, limit: float = CHECKPOINT) -> None:
+        connection = await self.connection()
+        try:
+            await bounded(connection.execute("CHECKPOINT"), limit)
+        finally:
+            await connection.close()
+
+    async def close(self) -> None:
+        """The agent ends; PostgreSQL goes on."""
+        for task in self._background:
+            task.cancel()
+        await self._observer.disconnect()
+
+    def _conninfo(self, source: Source) -> str:
+        return conninfo(source, self._settings, self.layout, self._identity.member, "postgres")
+
+    async def _stopped(self, verb: str) -> None:
+        await self.prepare()
+        state = await self._link.state()
+        if state.postgres_pid is not None or not state.dead:
+            raise PostgresError(f"cannot {verb}: PostgreSQL still lives (a killing pass must be empty first, S1)")
+
+    async def _answers(self, pid: int, limit: float) -> bool:
+        """Until it takes connections; False after `limit` seconds. Raises StartFailed when it ends."""
+        end = boottime() + limit
+        while boottime() < end:
+            seen = await self._observer.observe()
+            if seen.process is Process.RUNNING:
+                return True
+            if (await self._link.state()).postgres_pid != pid:
+                raise StartFailed("PostgreSQL ended while it was starting: its last lines on stderr say why")
+            await asyncio.sleep(0.05)
+        return False
+
+    async def _after_start(self, writable: bool) -> None:
+        """A primary needs the replication role; a former primary's slots would hold WAL for ever."""
+        connection = await self.connection()
+        try:
+            if writable:
+                await self._ensure_roles(connection)
+            else:
+                await bounded(slots.keep(connection, (), [slot_name(m) for m in self._settings.members]), QUERY)
+        finally:
+            await connection.close()
+
+    async def _ensure_roles(self, connection: Connection) -> None:
+        if not self._roles_there:
+            await bounded(roles.ensure(connection), QUERY)
+            self._roles_there = True
+
+    async def _query(self, sql: str) -> dict[str, Any]:
+        connection = await self.connection()
+        try:
+            return await bounded(sessions.query(connection, sql), QUERY)
+        finally:
+            await connection.close()
+
+    def _copy_keys(self) -> None:
+        """Renewed certificates reach the next connection of the WAL receiver."""
+        if boottime() - self._keys_checked > KEYS_EVERY:
+            self._keys_checked = boottime()
+            try:
+                keys.refresh(self.layout)
+            except PostgresError:
+                pass  # said by whatever needs them
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        async def quietly() -> None:
+            try:
+                await work
+            except (psycopg.Error, TimeoutError, OSError):
+                pass  # the next checkpoint comes by itself
+
+        task = asyncio.create_task(quietly())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

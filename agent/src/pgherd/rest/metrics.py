@@ -1,0 +1,74 @@
+"""`/metrics` for Prometheus, from what the agent has in memory (https://prometheus.io/docs/instrumenting/exposition_formats/).
+
+prometheus_client is imported when somebody asks: members that nobody scrapes do not carry it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pgherd.rest.health import lag, streams_from_holder
+from pgherd.rest.source import StatusSource
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def gauges(source: StatusSource) -> Iterator[tuple[str, str, float]]:
+    """Name without prefix, help, value. A value that is not known is left out."""
+    status, lease = source.member(), source.lease()
+    yield "up", "The agent answers.", 1
+    yield "postgres_running", "PostgreSQL accepts connections.", status.role in ("primary", "replica")
+    yield "primary", "PostgreSQL accepts writes.", status.role == "primary"
+    yield "replica", "PostgreSQL runs as a standby.", status.role == "replica"
+    yield "streaming", "Streams from the holder of the lease on its timeline.", streams_from_holder(status, lease)
+    yield "postgres_server_version", "server_version_num, 0 when unknown.", status.server_version
+    yield "terminating", "The agent was told to stop.", status.terminating
+    yield "decision_age_seconds", "Seconds since the agent's last decision.", source.decided_ago()
+    yield "lease_known", "The lock object could be read.", lease is not None
+    yield "lease_epoch", "The largest epoch seen.", status.epoch_seen
+    yield "lease_held", "This member holds the lease by its own clock.", status.holds_until > 0
+    yield "lease_seconds_left", "Seconds for which its own lease is valid, 0 without one.", status.holds_until
+    if lease is not None:
+        yield "paused", "The holder has recorded a pause.", lease.pause
+    if status.position is not None:
+        yield "timeline", "Timeline of the newest WAL.", status.position.timeline
+        yield "wal_position_bytes", "Newest WAL written or received.", status.position.lsn
+        yield "wal_replayed_bytes", "Newest WAL replayed.", status.replayed
+    behind = lag(status, lease)
+    if status.role == "replica" and behind is not None:
+        yield "lag_bytes", "WAL not received, against the position that the holder last published.", behind
+        yield "replay_lag_bytes", "WAL not replayed, against the same.", lag(status, lease, applied=True) or 0
+
+
+class _Collector:
+    def __init__(self, source: StatusSource) -> None:
+        self._source = source
+
+    def collect(self) -> Iterator[Metric]:
+        from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily
+
+        status = self._source.member()
+        names, values = ("cluster", "member"), (self._source.cluster_name, status.member)
+        info = InfoMetricFamily("pgherd", "The agent.", labels=names)
+        info.add_metric(values, {"version": status.version})
+        yield info
+        for name, text, value in gauges(self._source):
+            gauge = GaugeMetricFamily(f"pgherd_{name}", text, labels=names)
+            gauge.add_metric(values, float(value))
+            yield gauge
+
+
+def render(source: StatusSource) -> bytes:
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.registry import Collector
+
+    class Registered(_Collector, Collector):
+        pass
+
+    registry = CollectorRegistry()
+    registry.register(Registered(source))
+    return generate_latest(registry)

@@ -1,0 +1,49 @@
+"""What the REST API knows: values that the agent has in memory. Handlers do no I/O of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from pgherd.model.lease import Lease
+from pgherd.model.member import MemberStatus, Peer
+from pgherd.model.settings import Configuration
+
+
+class StatusSource(Protocol):
+    """The agent, as the API sees it. Everything but `refresh` returns at once."""
+
+    @property
+    def cluster_name(self) -> str: ...
+
+    @property
+    def address(self) -> str:
+        """Own pod IP."""
+
+    @property
+    def configuration(self) -> Configuration:
+        """The dynamic configuration in force."""
+
+    async def refresh(self) -> None:
+        """Look at PostgreSQL again unless that was done just now: `/member` decides elections, so it must be fresh.
+
+        The app waits for it at most `app.REFRESH` seconds and then answers with what is known.
+        """
+
+    def member(self) -> MemberStatus:
+        """This member's own words."""
+
+    def lease(self) -> Lease | None:
+        """The newest record of the lock that this member has read; None when it is missing or malformed."""
+
+    def peers(self) -> Sequence[Peer]:
+        """The other members, as far as this one knows them."""
+
+    def history(self) -> list[Any]:
+        """The receipts of annotation `history`, newest last."""
+
+    def streamed_ago(self) -> float | None:
+        """Seconds since this server was last seen streaming from a holder (health.streams_from_holder); None: never."""
+
+    def decided_ago(self) -> float:
+        """Seconds since the last decision ended."""

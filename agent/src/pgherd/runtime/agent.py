@@ -1,0 +1,228 @@
+"""The agent of one member: one event loop, and these tasks. All of them live from `run` to its end.
+
+    heartbeat   tells the fence that the loop turns; notices a wall clock that jumped forward
+    lock        watch of the lock object -> lock.Lock
+    config      watch of the configuration object
+    pods        watch of the cluster's pods
+    peers       asks the other members: every loop_wait while holding, and when a decision wants to know
+    observer    looks at PostgreSQL every second, more often while something is expected, at once on a child's exit
+    prober      proof of health shortly before each renewal
+    decider     view -> decide -> actions; wakes on news or at Decision.wake_at; its end is the agent's
+    role        the pod's label
+    primary     slots and declared roles while KeepPrimary is ordered
+    reload      changed configuration into a running server
+    receipts    appends what is complete to the history
+    rest        the HTTP API
+
+Short-lived tasks start from a decision: one write of the lease (writer), one long action (tasks), one
+follow, one write of `initialize`. A task that ends with an error ends the agent: the fence starts it
+anew, PostgreSQL and the deadline stay as they are, and it costs no write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pgherd.kubernetes.store import Stores
+from pgherd.model.actions import (
+    Action,
+    Decision,
+    Exit,
+    Follow,
+    KeepPrimary,
+    PollPeers,
+    Reason,
+    SetInitialize,
+    WriteLease,
+)
+from pgherd.model.settings import Identity, Settings
+from pgherd.model.view import View
+from pgherd.runtime.container import Container
+from pgherd.runtime.lock import Lock
+from pgherd.runtime.log import Log
+from pgherd.runtime.observer import Observer, Prober
+from pgherd.runtime.peers import Ask, Peers
+from pgherd.runtime.ports import Clock, Fence, Postgres
+from pgherd.runtime.receipts import Receipts, write_receipts
+from pgherd.runtime.state import State
+from pgherd.runtime.status import Status
+from pgherd.runtime.tasks import Tasks
+from pgherd.runtime.upkeep import Apply, Following, Initialize, Primary, Reload, Role
+from pgherd.runtime.watchers import watch_config, watch_lock, watch_pods
+from pgherd.runtime.writer import Writer
+
+BEAT = 1.0
+SHORTEST = 0.003
+"""Seconds between two decisions at least."""
+CLOSE = 3.0
+"""Seconds that the tasks have to end."""
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """The layers that the runtime wires together."""
+
+    stores: Stores
+    fence: Fence
+    server: Postgres
+    decide: Callable[[View, float], Decision]
+    ask: Ask
+    apply: Apply
+    serve: Callable[[Status], Awaitable[None]]
+
+
+class Agent:
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Identity,
+        parts: Parts,
+        container: Container,
+        run: Path,
+        log: Log,
+        clock: Clock,
+    ) -> None:
+        self._parts, self._log, self._clock = parts, log, clock
+        stores, server = parts.stores, parts.server
+        self.state = state = State(settings, identity, container, log)
+        self.lock = Lock(state, stores.lock, parts.fence, clock, log)
+        self.receipts = Receipts(state, identity, run, log)
+        self.writer = Writer(state, self.lock, stores.lock, clock, log, self.receipts.written)
+        self.observer = Observer(state, server, clock)
+        self.prober = Prober(state, server, clock)
+        self.tasks = Tasks(state, server, self.observer.observe, clock, log, self.receipts.writable)
+        self.peers = Peers(state, parts.ask, clock)
+        self.initialize = Initialize(state, stores, log)
+        self.following = Following(state, server, self.tasks, log)
+        self.role = Role(state, stores, clock, log)
+        self.primary = Primary(state, server, stores, parts.apply, clock, log)
+        self.reload = Reload(state, server, log)
+        self.status = Status(state, self.observer, clock)
+
+    def terminate(self) -> None:
+        """SIGTERM: hand over or leave, then end."""
+        if not self.state.terminating:
+            self._log.info("terminating", "told to stop")
+        self.state.terminating = True
+        self.state.look.ring()
+        self.state.decide.ring()
+
+    async def run(self) -> None:
+        """Until a decision says Exit. Raises what ended one of the tasks."""
+        self.lock.inherit()
+        self._parts.fence.on_exit(self._exited)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.terminate)
+        tasks = {asyncio.create_task(work, name=name) for name, work in self._loops().items()}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=CLOSE)
+            await self.writer.close()
+            await self.tasks.close()
+
+    def _loops(self) -> dict[str, Coroutine[Any, Any, None]]:
+        state, stores = self.state, self._parts.stores
+        return {
+            "heartbeat": self._heartbeat(),
+            "lock": watch_lock(state, stores, self.lock),
+            "config": watch_config(state, stores),
+            "pods": watch_pods(state, stores),
+            "peers": self.peers.run(),
+            "observer": self.observer.run(),
+            "prober": self.prober.run(),
+            "role": self.role.run(),
+            "primary": self.primary.run(),
+            "reload": self.reload.run(),
+            "receipts": write_receipts(self.receipts, state, stores.config, self._log),
+            "rest": _forever(self._parts.serve(self.status)),
+            "decider": self._decide(),
+        }
+
+    def _exited(self, pid: int, status: int) -> None:
+        """The fence's word that PostgreSQL's first process ended: known in milliseconds."""
+        self._log.info("postgres-exited", f"process {pid} ended with status {status}", pid=pid, status=status)
+        self.state.look.ring()
+
+    async def _heartbeat(self) -> None:
+        offset = time.time() - self._clock()
+        while True:
+            self._parts.fence.beat()
+            now = time.time() - self._clock()
+            if self.state.knowledge.held is not None and now - offset > self.state.configuration.margin:
+                # A machine that was moved while stopped: its boot-time clock may have stood still (§2, Clocks).
+                self.lock.forget_own(f"the wall clock stepped forward by {now - offset:.1f} s")
+                await self.lock.refresh(1.0)
+            offset = now
+            await asyncio.sleep(BEAT)
+
+    async def _decide(self) -> None:
+        state = self.state
+        while not state.complete:
+            await state.decide.wait(0.2)
+            if state.terminating and state.server is not None:
+                break
+        while True:
+            now = self._clock()
+            self.writer.settle()
+            view = state.view(self._parts.fence.deadline(), now)
+            decision = self._parts.decide(view, now)
+            self.receipts.decided(view, decision)
+            self._say(decision.reason)
+            if any(isinstance(action, Exit) for action in decision.actions):
+                return
+            self._carry_out(decision)
+            state.decided = self._clock()
+            await asyncio.sleep(SHORTEST)
+            await state.decide.wait(self._pause(decision))
+
+    def _pause(self, decision: Decision) -> float:
+        """Seconds until the next decision without news: at its own wish, and at least once per loop_wait."""
+        now = self._clock()
+        again = now + self.state.configuration.loop_wait
+        retry = self.writer.not_before if self.writer.not_before > now else math.inf
+        wished = decision.wake_at if decision.wake_at is not None else math.inf
+        return max(min(again, retry, wished) - now, SHORTEST)
+
+    def _say(self, reason: Reason) -> None:
+        if reason != self.state.reason:
+            if reason.code != self.state.reason.code:
+                self._log.info(reason.code, reason.text)
+            self.state.reason = reason
+
+    def _carry_out(self, decision: Decision) -> None:
+        if not any(isinstance(action, KeepPrimary) for action in decision.actions):
+            self.primary.stop()
+        for action in decision.actions:
+            self._one(action, decision.reason)
+        for upkeep in (self.following, self.prober, self.role, self.reload):
+            upkeep.check()
+
+    def _one(self, action: Action, reason: Reason) -> None:
+        match action:
+            case WriteLease():
+                self.writer.submit(action, reason)
+            case SetInitialize():
+                self.initialize.order(action)
+            case PollPeers():
+                self.peers.wanted.ring()
+            case KeepPrimary():
+                self.primary.order(action)
+            case Follow():
+                self.following.order(action)
+            case _:
+                self.tasks.order(action)
+
+
+async def _forever(work: Awaitable[None]) -> None:
+    await work

@@ -1,0 +1,40 @@
+"""What the other members say of themselves: one poll of all at a time, at most a second long."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from pgherd.model.member import MemberStatus, Pod
+from pgherd.runtime.ports import Clock
+from pgherd.runtime.state import State
+from pgherd.runtime.waiting import Bell
+
+Ask = Callable[[tuple[Pod, ...]], Awaitable[Mapping[str, MemberStatus | None]]]
+
+IDLE_ROUNDS = 3
+"""A replica asks only every so many `loop_wait`: with a lease to take it asks at once, as the decision wants."""
+
+
+class Peers:
+    """Lives with the agent. Asks every `loop_wait` while holding the lease, and whenever a decision wants to know."""
+
+    def __init__(self, state: State, ask: Ask, clock: Clock) -> None:
+        self._state, self._ask, self._clock = state, ask, clock
+        self.wanted = Bell()
+
+    async def poll(self) -> None:
+        own = self._state.identity.member
+        pods = tuple(
+            seen.pod for seen in self._state.pods or () if seen.pod.member != own and seen.pod.address is not None
+        )
+        began = self._clock()
+        answers = await self._ask(pods) if pods else {}
+        self._state.saw_answers(answers, {pod.member: pod.uid for pod in pods}, began)
+
+    async def run(self) -> None:
+        while True:
+            if self._state.pods is not None:
+                await self.poll()
+            rounds = 1 if self._state.knowledge.held else IDLE_ROUNDS
+            pause = self._state.configuration.loop_wait * rounds if self._state.pods is not None else 0.1
+            await self.wanted.wait(pause)

@@ -1,0 +1,184 @@
+"""What this member has observed so far: the one mutable thing that the agent's tasks share.
+
+Everything runs in one event loop, so there are no locks; each field has the one writer named beside it.
+`view` freezes it into the value that a decision looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from pgherd.kubernetes.store import ConfigSeen, PodSeen
+from pgherd.model.actions import Reason
+from pgherd.model.knowledge import Knowledge
+from pgherd.model.member import Death, MemberStatus, Peer
+from pgherd.model.server import Health, Process, Server
+from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings, read_configuration
+from pgherd.model.view import Failure, Task, TaskKind, View
+from pgherd.runtime.container import Container
+from pgherd.runtime.log import Changing, Log
+from pgherd.runtime.waiting import Bell
+
+FAILURES = 16
+"""Failures remembered."""
+
+
+class Answer(msgspec.Struct):
+    """What a peer said last."""
+
+    uid: str
+    status: MemberStatus | None
+    asked: float
+    first_missing: float = 0.0
+
+
+class State:
+    def __init__(self, settings: Settings, identity: Identity, container: Container, log: Log) -> None:
+        self.settings, self.identity, self.container = settings, identity, container
+        self.decide = Bell()
+        """Rings when a new decision may come out differently."""
+        self.look = Bell()
+        """Rings when PostgreSQL should be looked at now."""
+        self.knowledge = Knowledge()  # lock.Lock
+        self.lock_read = False  # lock.Lock: the first definite word on the lock object
+        self.configuration = Configuration()  # watchers
+        self.config_seen: ConfigSeen | None = None  # watchers, config
+        self.pods: tuple[PodSeen, ...] | None = None  # watchers
+        self.server: Server | None = None  # observer
+        self.stopped_since: float | None = None  # observer
+        self.health: Health | None = None  # observer.Prober
+        self.answers: dict[str, Answer] = {}  # peers
+        self.polled: float | None = None  # peers
+        self.task: Task | None = None  # tasks
+        self.failures: tuple[Failure, ...] = ()  # tasks
+        self.writing = False  # writer
+        self.slot_positions: dict[str, int] = {}  # upkeep
+        self.terminating = False  # agent
+        self._deaths: dict[Death, float] = {}  # view: when each was first seen
+        self.streamed: float | None = None  # observer: when it was last seen streaming
+        self.decided = 0.0  # agent: when the last decision ended
+        self.reason = Reason("starting", "the agent has just started")  # agent
+        self._bad_configuration = Changing(log, "error", "configuration-refused")
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything was observed at least once: before that no decision is made."""
+        return self.lock_read and None not in (self.config_seen, self.pods, self.server)
+
+    def own_pod(self) -> PodSeen | None:
+        return next((seen for seen in self.pods or () if seen.pod.uid == self.identity.uid), None)
+
+    def saw_config(self, seen: ConfigSeen) -> None:
+        """Keep the last configuration that was valid: a mistake in it must not stop a running cluster."""
+        self.config_seen = seen
+        try:
+            self.configuration = read_configuration(seen.config)
+            self._bad_configuration("")
+        except InvalidSetting as error:
+            self._bad_configuration(f"the configuration before it stays in force: {error}")
+        self.decide.ring()
+
+    def saw_pods(self, pods: tuple[PodSeen, ...]) -> None:
+        self.pods = pods
+        own = self.own_pod()
+        if own is not None:
+            self.container.learn(own)
+        self.decide.ring()
+
+    def saw_server(self, server: Server, now: float) -> None:
+        """`stopped_since` is the moment when a running primary was first seen dead."""
+        before = self.server
+        dead = server.process in (Process.STOPPED, Process.CRASHED)
+        if dead and before is not None and before.primary:
+            self.stopped_since = now
+        elif not dead:
+            self.stopped_since = None
+        if server.streaming or server.primary:
+            self.failures = ()
+        # While it streams, it did so until now: the next look says when that ended.
+        if server.streaming or (before is not None and before.streaming):
+            self.streamed = now
+        self.server = server
+        if server != before:
+            self.decide.ring()
+
+    def failed(self, kind: TaskKind, target: str | None, now: float, error: str) -> None:
+        holder = self.knowledge.record.holder if self.knowledge.record else None
+        failure = Failure(kind, target, holder.timeline if holder else 0, now, error)
+        self.failures = (*self.failures, failure)[-FAILURES:]
+
+    def saw_answers(self, answers: Mapping[str, MemberStatus | None], asked: dict[str, str], began: float) -> None:
+        """A whole poll has ended: `asked` names the members (and the pod UIDs) that it went to."""
+        for member, uid in asked.items():
+            before = self.answers.get(member)
+            status = answers.get(member)
+            if status is not None and status.uid != uid:
+                status = None  # another pod under this address: not this member's words
+            missing = 0.0 if status else (before.first_missing if before and before.first_missing else began)
+            self.answers[member] = Answer(uid, status, began, missing)
+        self.polled = began
+        self.decide.ring()
+
+    def predecessor_held(self) -> bool:
+        """Proof 3: the lease was made by an earlier container of this very pod (ha-protocol §2).
+
+        The fence starts an agent only while it holds the volume's lock, so that container's PostgreSQL is gone.
+        A lease that this container wrote itself is never a predecessor's.
+        """
+        record = self.knowledge.record
+        return (
+            record is not None
+            and record.holder is not None
+            and record.holder.uid == self.identity.uid
+            and not record.free
+            and not self.container.wrote
+        )
+
+    def peers(self) -> tuple[Peer, ...]:
+        peers = []
+        for seen in self.pods or ():
+            pod = seen.pod
+            if pod.member == self.identity.member or (pod.address is None and pod.terminating):
+                continue
+            answer = self.answers.get(pod.member)
+            if answer is None or answer.uid != pod.uid:
+                peers.append(Peer(pod))
+            else:
+                peers.append(Peer(pod, answer.status, answer.asked, answer.first_missing))
+        return tuple(peers)
+
+    def _death_seen(self, now: float) -> float | None:
+        """When the death of the lease's own container was first seen (proof 2); its delay counts from there."""
+        holder = self.knowledge.record.holder if self.knowledge.record else None
+        seen = {death: self._deaths.get(death, now) for pod in self.pods or () for death in pod.pod.deaths}
+        self._deaths = seen
+        return None if holder is None else seen.get(Death(holder.uid, holder.container))
+
+    def view(self, deadline: float, now: float) -> View:
+        """Everything at this instant. `deadline` is the fence's."""
+        return View(
+            member=self.identity.member,
+            uid=self.identity.uid,
+            container=self.container.id,
+            address=self.identity.address,
+            configuration=self.configuration,
+            knowledge=self.knowledge,
+            server=self.server or Server(),
+            health=self.health,
+            initialize=self.config_seen.initialize if self.config_seen else None,
+            members=self.settings.members,
+            peers=self.peers(),
+            pods=tuple(seen.pod for seen in self.pods or ()),
+            polled=self.polled,
+            task=self.task,
+            failures=self.failures,
+            writing=self.writing,
+            terminating=self.terminating,
+            armed=deadline > now,
+            predecessor_held=self.predecessor_held(),
+            stopped_since=self.stopped_since,
+            slot_positions=self.slot_positions,
+            death_seen=self._death_seen(now),
+        )

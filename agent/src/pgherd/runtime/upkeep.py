@@ -1,0 +1,251 @@
+"""What is kept up to date beside the lease: role label, slots, declared roles, configuration, `initialize`.
+
+Nothing here decides who is primary, and nothing here may hold the lease's renewal up: each job is a loop of
+its own with bounded steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from pgherd.kubernetes.store import Conflict, StoreError, Stores
+from pgherd.model.actions import Follow, KeepPrimary, SetInitialize
+from pgherd.model.server import Process
+from pgherd.model.settings import Configuration
+from pgherd.runtime.log import Changing, Log
+from pgherd.runtime.ports import Clock, Postgres
+from pgherd.runtime.state import State
+from pgherd.runtime.tasks import NoSource, Tasks
+from pgherd.runtime.waiting import Bell
+
+LIMIT = 3.0
+"""Seconds for a request to the API."""
+RETRY = 1.0
+SLEEP = 60.0
+"""Seconds after which a loop looks around although nobody woke it."""
+ROLES_AGAIN = 60.0
+"""Seconds after which the declared users' secrets are read again."""
+
+Apply = Callable[[Any, Mapping[str, str]], Awaitable[None]]
+"""(connection, verifier by user) -> declared roles and databases exist as declared."""
+
+
+class Initialize:
+    """The annotation `initialize` by compare-and-swap; one at a time (S7)."""
+
+    def __init__(self, state: State, stores: Stores, log: Log) -> None:
+        self._state, self._store, self._log = state, stores.config, log
+        self._task: asyncio.Task[None] | None = None
+
+    def order(self, action: SetInitialize) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._write(action), name="initialize")
+
+    async def _write(self, action: SetInitialize) -> None:
+        try:
+            seen = await self._store.read(LIMIT)
+            if seen.version and seen.initialize == action.expected:
+                seen = await self._store.write({"initialize": action.value}, seen.version, LIMIT)
+                self._log.info("initialize", f"initialize: {action.expected} -> {action.value}")
+            self._state.saw_config(seen)
+        except Conflict:
+            self._state.decide.ring()
+        except StoreError as error:
+            self._log.warning("initialize", f"initialize was not written: {error}")
+            await asyncio.sleep(RETRY)
+            self._state.decide.ring()
+
+
+class Role:
+    """The pod's label `role`, so that Service `<cluster>-replicas` selects who is one. Lives with the agent."""
+
+    def __init__(self, state: State, stores: Stores, clock: Clock, log: Log) -> None:
+        self._state, self._store, self._clock, self._log = state, stores.pods, clock, log
+        self._trouble = Changing(log, "warning", "role-label")
+        self._wake = Bell()
+
+    def check(self) -> None:
+        """Called with each decision: wakes the loop when the label is not what it should be."""
+        pod = self._state.own_pod()
+        if pod is not None and self.wanted() not in (None, pod.role):
+            self._wake.ring()
+
+    def wanted(self) -> str | None:
+        """`primary` once the address is published, `replica` for a running standby, else no opinion."""
+        server, known = self._state.server, self._state.knowledge
+        if server is None or server.process is not Process.RUNNING:
+            return None
+        if not server.primary:
+            return "replica"
+        published = known.record is not None and known.record.address == self._state.identity.address
+        return "primary" if known.held is not None and published else None
+
+    async def run(self) -> None:
+        while True:
+            wanted, pod = self.wanted(), self._state.own_pod()
+            if wanted is not None and pod is not None and pod.role != wanted:
+                await self._label(wanted)
+                await asyncio.sleep(RETRY)  # the watch shows it by then
+            await self._wake.wait(SLEEP)
+
+    async def _label(self, role: str) -> None:
+        try:
+            await self._store.label(self._state.identity.member, role, LIMIT)
+            self._trouble("")
+        except StoreError as error:
+            self._trouble(f"the label role={role} was not set: {error}")
+
+
+class Primary:
+    """Slots and declared roles of a writable primary, as the newest KeepPrimary orders. Lives with the agent."""
+
+    def __init__(self, state: State, server: Postgres, stores: Stores, apply: Apply, clock: Clock, log: Log) -> None:
+        self._state, self._server, self._secrets, self._apply = state, server, stores.secrets, apply
+        self._clock, self._log = clock, log
+        self._trouble = Changing(log, "warning", "upkeep")
+        self._ordered: KeepPrimary | None = None
+        self._kept: tuple[str, ...] | None = None
+        self._slots_at = 0.0
+        self._roles_at = 0.0
+        self._applied: tuple[int, dict[str, str]] | None = None
+        self._wake = Bell()
+
+    def order(self, action: KeepPrimary) -> None:
+        self._ordered = action
+        if self._due():
+            self._wake.ring()
+
+    def stop(self) -> None:
+        """No longer a primary: start anew next time."""
+        self._ordered, self._kept, self._applied, self._roles_at = None, None, None, 0.0
+
+    def _due(self) -> bool:
+        if self._ordered is None:
+            return False
+        again = self._slots_at + 0.8 * self._state.configuration.loop_wait
+        return self._ordered.slots != self._kept or self._clock() >= again
+
+    async def run(self) -> None:
+        while True:
+            await self._wake.wait(SLEEP)
+            if not self._due():
+                continue
+            try:
+                async with asyncio.timeout(2 * LIMIT):
+                    await self._slots()
+                await self._roles()
+                self._trouble("")
+            except Exception as error:  # PostgreSQL may end at any moment; the next order tries again
+                self._trouble(f"the primary's upkeep will be tried again: {type(error).__name__}: {error}")
+
+    async def _slots(self) -> None:
+        assert self._ordered is not None
+        names = self._ordered.slots
+        self._slots_at = self._clock()
+        positions = dict(await self._server.keep_slots(names))
+        self._kept = names
+        if positions != self._state.slot_positions:
+            self._state.slot_positions = positions
+            self._state.decide.ring()
+
+    async def _roles(self) -> None:
+        """Declared users: when newly primary, and when a secret's verifier changed."""
+        if self._clock() < self._roles_at:
+            return
+        self._roles_at = self._clock() + 5.0
+        verifiers = {}
+        for user in self._state.settings.users:
+            data = await self._secrets.read(user.secret, LIMIT)
+            verifiers[user.name] = data.get("verifier", b"").decode()
+        epoch = self._state.knowledge.record.epoch if self._state.knowledge.record else 0
+        if self._applied != (epoch, verifiers):
+            connection = await self._server.connection()
+            try:
+                async with asyncio.timeout(30.0):
+                    await self._apply(connection, verifiers)
+            finally:
+                await connection.close()
+            self._applied = (epoch, verifiers)
+        self._roles_at = self._clock() + ROLES_AGAIN
+
+
+class Following:
+    """Points a running standby where it should stream from, and again when that member's address changes."""
+
+    def __init__(self, state: State, server: Postgres, tasks: Tasks, log: Log) -> None:
+        self._state, self._server, self._tasks, self._log = state, server, tasks, log
+        self._trouble = Changing(log, "warning", "follow")
+        self._task: asyncio.Task[None] | None = None
+        self._address: tuple[str, str] | None = None
+
+    def order(self, action: Follow) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._follow(action.source), name="follow")
+
+    async def _follow(self, member: str | None) -> None:
+        try:
+            source = self._tasks.source(member)
+            async with asyncio.timeout(10.0):
+                await self._server.follow(source, self._state.configuration)
+            self._address = (source.member, source.address) if source else None
+            self._log.info("follow", f"following {member or 'nobody'}")
+            self._trouble("")
+        except NoSource as error:
+            self._trouble(str(error))
+            await asyncio.sleep(RETRY)
+        except Exception as error:  # the next decision orders it again
+            self._trouble(f"cannot follow {member}: {type(error).__name__}: {error}")
+            await asyncio.sleep(RETRY)
+        self._state.look.ring()
+
+    def check(self) -> None:
+        """Called with each decision: the followed pod may have come back with another address."""
+        server = self._state.server
+        if server is None or server.primary or server.process is not Process.RUNNING or server.following is None:
+            return
+        if self._state.task is not None:
+            return
+        try:
+            source = self._tasks.source(server.following)
+        except NoSource:
+            return
+        if source is not None and (source.member, source.address) != self._address:
+            self.order(Follow(server.following))
+
+
+class Reload:
+    """Brings a changed dynamic configuration into the running server. Lives with the agent."""
+
+    def __init__(self, state: State, server: Postgres, log: Log) -> None:
+        self._state, self._server = state, server
+        self._trouble = Changing(log, "warning", "reload")
+        self._applied: Configuration | None = None
+        self._wake = Bell()
+
+    def _due(self) -> bool:
+        wanted, server = self._state.configuration, self._state.server
+        if server is None or server.process is not Process.RUNNING or self._state.task is not None:
+            return False
+        return self._applied is None or self._applied.postgresql != wanted.postgresql
+
+    def check(self) -> None:
+        """Called with each decision."""
+        if self._due():
+            self._wake.ring()
+
+    async def run(self) -> None:
+        while True:
+            await self._wake.wait(SLEEP)
+            if not self._due():
+                continue
+            wanted = self._state.configuration
+            try:
+                async with asyncio.timeout(10.0):
+                    await self._server.reload(wanted)
+                self._applied = wanted
+                self._trouble("")
+            except Exception as error:  # tried again in a second
+                self._trouble(f"the configuration was not loaded: {type(error).__name__}: {error}")
+                await asyncio.sleep(RETRY)

@@ -1,0 +1,54 @@
+"""Makes an agent out of the layers. The only place that knows all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pgherd import access
+from pgherd.decide import decide
+from pgherd.kubernetes.open import open_stores
+from pgherd.model.mapping import boottime
+from pgherd.model.settings import Identity, Settings
+from pgherd.postgres.link import FenceLink
+from pgherd.postgres.server import PostgresServer
+from pgherd.rest.app import build
+from pgherd.rest.client import PeerClient
+from pgherd.rest.server import serve
+from pgherd.runtime.agent import Agent, Parts
+from pgherd.runtime.container import Container, pid1_start
+from pgherd.runtime.log import Changing, Log
+from pgherd.runtime.status import Status
+
+SILENCE = 1.5
+"""Seconds beyond `loop_wait` (one renewal) that the lock's watch may be silent before the lock is read."""
+
+
+def wire(settings: Settings, identity: Identity, link: FenceLink, run: Path, log: Log) -> Agent:
+    """One member's agent over the real API server, PostgreSQL and fence."""
+    trouble = Changing(log, "warning", "kubernetes")
+    rest_trouble = Changing(log, "warning", "rest")
+    agent: Agent
+
+    def silence() -> float:
+        return agent.state.configuration.loop_wait + SILENCE
+
+    async def apply(connection: Any, verifiers: Mapping[str, str]) -> None:
+        await access.apply(connection, settings.users, verifiers)
+
+    async def serve_rest(status: Status) -> None:
+        await serve(build(status, settings.postgres.port), settings.rest, rest_trouble)
+
+    parts = Parts(
+        stores=open_stores(settings, identity.namespace, silence, trouble),
+        fence=link,
+        server=PostgresServer(settings, identity, link),
+        decide=decide,
+        ask=PeerClient(settings.cluster, settings.rest.certificates, settings.rest.port).ask,
+        apply=apply,
+        serve=serve_rest,
+    )
+    key, started = pid1_start()
+    agent = Agent(settings, identity, parts, Container(run, key, started), run, log, boottime)
+    return agent

@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, pgherd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Validation on the controller, where all of a host's variables can be seen, the misspelt ones too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ..module_utils.declaration import Invalid, declare
+
+
+class ActionModule(ActionBase):
+    """Turns `postgres_*` variables into one cluster; asks no API and starts no process."""
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        given = {
+            name: self._templar.template(variables[name]) for name in list(variables) if name.startswith("postgres_")
+        }
+        try:
+            cluster = declare(_plain(given), str(variables["inventory_hostname"]))
+        except Invalid as error:
+            result.update(
+                failed=True,
+                problems=list(error.problems),
+                msg=f"{variables['inventory_hostname']}: nothing was changed, because:\n  "
+                + "\n  ".join(error.problems),
+            )
+            return result
+        result.update(changed=False, cluster=cluster)
+        return result
+
+
+def _plain(value: Any) -> Any:
+    """Without Ansible's own kinds of text, which would follow the values into every object."""
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, str) else value

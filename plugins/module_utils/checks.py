@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, pgherd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of single values: each notes a problem that names the variable, what was given and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+QUANTITY = re.compile(r"(\d+(\.\d+)?)(m|Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?")
+STORAGE = re.compile(r"(\d+(\.\d+)?)(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)")
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+class Problems:
+    """Collects what is wrong, so that a person sees all of it at once."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def add(self, name: str, value: Any, allowed: str) -> None:
+        self.texts.append(f"{name}={shown(value)}: {allowed}")
+
+    def integer(self, name: str, value: Any, least: int, most: int) -> int:
+        number = _number(value)
+        if number is None or number != int(number) or not least <= number <= most:
+            self.add(name, value, f"must be a whole number from {least} to {most}")
+            return least
+        return int(number)
+
+    def number(self, name: str, value: Any) -> float:
+        number = _number(value)
+        if number is None:
+            self.add(name, value, "must be a number")
+            return 0
+        return int(number) if number == int(number) else number
+
+    def boolean(self, name: str, value: Any) -> bool:
+        text = str(value).lower()
+        if text not in _TRUE + _FALSE:
+            self.add(name, value, "must be true or false")
+        return text in _TRUE
+
+    def choice(self, name: str, value: Any, allowed: Sequence[str]) -> str:
+        if value not in allowed:
+            self.add(name, value, f"must be one of {', '.join(allowed)}")
+        return str(value)
+
+    def pattern(self, name: str, value: Any, pattern: re.Pattern[str], allowed: str) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            self.add(name, value, allowed)
+        return str(value)
+
+    def storage(self, name: str, value: Any) -> str:
+        found = STORAGE.fullmatch(value) if isinstance(value, str) else None
+        if found is None or float(found[1]) == 0:
+            self.add(name, value, "must be a size with a unit, such as 10Gi or 500Mi")
+        return str(value)
+
+    def resources(self, name: str, value: Any) -> dict[str, Any]:
+        chosen = self.fields(name, value, ("requests", "limits"))
+        for part, amounts in chosen.items():
+            for resource, amount in self.mapping(f"{name}.{part}", amounts).items():
+                if not QUANTITY.fullmatch(str(amount)):
+                    self.add(f"{name}.{part}.{resource}", amount, "must be a quantity, such as 500m or 1Gi")
+        return {part: {key: str(each) for key, each in (amounts or {}).items()} for part, amounts in chosen.items()}
+
+    def mapping(self, name: str, value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            self.add(name, value, "must be a dictionary")
+            return {}
+        return dict(value)
+
+    def sequence(self, name: str, value: Any) -> list[Any]:
+        if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+            self.add(name, value, "must be a list")
+            return []
+        return list(value)
+
+    def fields(self, name: str, value: Any, known: Iterable[str]) -> dict[str, Any]:
+        """The dictionary's known fields; an unknown one is a problem that lists the known and guesses."""
+        known, found = tuple(known), self.mapping(name, value)
+        for field in found:
+            if field not in known:
+                self.add(f"{name}.{field}", found[field], f"no such field; {_instead(field, known)}")
+        return {field: each for field, each in found.items() if field in known}
+
+
+def unknown(names: Iterable[str], known: Sequence[str]) -> list[str]:
+    """One sentence per variable that pgherd does not know."""
+    return [f"{name}: no such variable; {_instead(name, known)}" for name in names if name not in known]
+
+
+def _instead(name: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, 1)
+    guess = f"did you mean {nearest[0]}? " if nearest else ""
+    return f"{guess}known are {', '.join(known)}"
+
+
+def shown(value: Any) -> str:
+    try:
+        text = json.dumps(value)
+    except TypeError:
+        text = str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None

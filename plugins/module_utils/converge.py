@@ -1,0 +1,135 @@
+# Copyright: (c) 2026, pgherd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The order in which one call brings a cluster to what is declared, or takes it away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import users as database_users
+from .apply import (
+    APPLIED_KINDS,
+    WAVES,
+    Live,
+    Outcome,
+    Refused,
+    Scope,
+    apply_all,
+    create_once,
+    delete,
+    in_parallel,
+    observe,
+    surplus,
+)
+from .client import Api
+from .configuration import apply_configuration
+from .names import key_of, path
+from .overlay import overlay
+
+PODS_GONE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Options of the module `resources`, as documented there."""
+
+    namespace: str
+    selector: Mapping[str, str]
+    owned: Mapping[str, str]
+    objects: Sequence[dict[str, Any]] = ()
+    create_once: Sequence[dict[str, Any]] = ()
+    patches: Sequence[dict[str, Any]] = ()
+    users: Sequence[dict[str, Any]] = ()
+    configuration: str | None = None
+    conflict: str = "fail"
+    keep: Sequence[str] = ()
+    lock: str | None = None
+    purge: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.namespace, self.selector, self.owned)
+
+
+def converge(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
+    """Everything that can be refused is looked at before the first write."""
+    objects = overlay(wanted.objects, wanted.patches)
+    secrets = [{"kind": "Secret", "metadata": {"name": each["secret"], "namespace": wanted.namespace}}
+               for each in wanted.users]  # fmt: skip
+    live = observe(api, wanted.scope, APPLIED_KINDS, [*objects, *wanted.create_once, *secrets])
+    names = {key_of(each) for each in [*objects, *wanted.create_once, *secrets]}
+    gone = surplus(live, wanted.scope, names | {("Secret", name) for name in wanted.keep}, wanted.purge)
+    _protect_leader(live, wanted.lock, gone)
+    outcomes = list[Outcome]()
+    for each in wanted.create_once:
+        outcomes.append(_made_once(api, wanted, each, live, check))
+    known = {name: item for (kind, name), item in live.items() if kind == "Secret"}
+    objects += [database_users.secret(user, known.get(user["secret"]), not check) for user in wanted.users]
+    outcomes += apply_all(api, objects, live, check)
+    return outcomes + [delete(api, each, check) for each in _last_wave_first(gone)]
+
+
+def _made_once(api: Api, wanted: Wanted, definition: Mapping[str, Any], live: Live, check: bool) -> Outcome:
+    found = live.get(key_of(definition))
+    if found is not None and definition["metadata"]["name"] == wanted.configuration and _is_lock_kind(definition):
+        return apply_configuration(api, definition, found, wanted.conflict, check)
+    return create_once(api, definition, found, check)
+
+
+def _is_lock_kind(definition: Mapping[str, Any]) -> bool:
+    return bool(definition["kind"] == "Endpoints")
+
+
+def _protect_leader(live: Live, lock: str | None, gone: Sequence[Mapping[str, Any]]) -> None:
+    """Scale-down must not take the primary away: its clients would notice, and a switchover costs them less."""
+    annotations = live.get(("Endpoints", lock or ""), {}).get("metadata", {}).get("annotations") or {}
+    leader = annotations.get("leader", "")
+    for each in gone:
+        if each["kind"] == "StatefulSet" and leader == f"{each['metadata']['name']}-0":
+            raise Refused(
+                f"{leader} is the primary and would be removed. Let another member lead first, "
+                "or list the members to keep in postgres_instances[].members. Nothing was changed."
+            )
+
+
+def _last_wave_first(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Pods before what they use."""
+    order = {kind: -index for index, wave in enumerate(WAVES) for kind in wave}
+    return sorted(items, key=lambda each: order[each["kind"]])
+
+
+def remove(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
+    """Delete the cluster: its pods first and until they are gone, then the rest; volumes only when purged."""
+    live = observe(api, wanted.scope, APPLIED_KINDS)
+    sets = [item for (kind, _), item in sorted(live.items()) if kind == "StatefulSet"]
+    outcomes = in_parallel(lambda item: delete(api, item, check), sets)
+    if not check:
+        _pods_gone(api, wanted.scope)
+        # Controllers have deleted what they had made meanwhile.
+        live = observe(api, wanted.scope, APPLIED_KINDS)
+    kept = {"StatefulSet"} | (set() if wanted.purge else {"PersistentVolumeClaim"})
+    rest = _last_wave_first([item for (kind, _), item in sorted(live.items()) if kind not in kept])
+    rest = [item for item in rest if not _of_controller(item, live)]
+    return outcomes + in_parallel(lambda item: delete(api, item, check), rest)
+
+
+def _of_controller(item: Mapping[str, Any], live: Live) -> bool:
+    """Endpoints of a Service with a selector: its controller deletes them with the Service."""
+    service = live.get(("Service", item["metadata"]["name"]))
+    return bool(item["kind"] == "Endpoints" and service and service["spec"].get("selector"))
+
+
+def _pods_gone(api: Api, scope: Scope) -> None:
+    deadline = time.monotonic() + PODS_GONE_SECONDS
+    while True:
+        pods = api.request("GET", path("Pod", scope.namespace), query=scope.query())["items"]
+        if not pods:
+            return
+        if time.monotonic() > deadline:
+            names = ", ".join(pod["metadata"]["name"] for pod in pods)
+            raise Refused(f"after {PODS_GONE_SECONDS:g} s these pods are still there: {names}. Run again to go on.")
+        time.sleep(0.5)

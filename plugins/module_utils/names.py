@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, pgherd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names: what Kubernetes takes, what members are called, and where each kind lives in the API."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+FIELD_MANAGER = "pgherd-play"
+
+DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/")
+
+LONGEST_CLUSTER_AND_SET = 46
+"""Characters of cluster and set together; longer ones make pod names and labels that Kubernetes refuses."""
+
+# kind -> (prefix of the path, plural)
+KINDS: Mapping[str, tuple[str, str]] = {
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "Endpoints": ("/api/v1", "endpoints"),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
+    "Pod": ("/api/v1", "pods"),
+    "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
+    "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
+    "Secret": ("/api/v1", "secrets"),
+    "Service": ("/api/v1", "services"),
+    "ServiceAccount": ("/api/v1", "serviceaccounts"),
+    "StatefulSet": ("/apis/apps/v1", "statefulsets"),
+}
+
+
+def path(kind: str, namespace: str, name: str | None = None) -> str:
+    """Path of a collection, or of one object when it is named. Raises KeyError for a kind that pgherd never writes."""
+    prefix, plural = KINDS[kind]
+    return f"{prefix}/namespaces/{namespace}/{plural}" + (f"/{name}" if name else "")
+
+
+def path_of(definition: Mapping[str, Any], collection: bool = False) -> str:
+    metadata = definition["metadata"]
+    return path(definition["kind"], metadata["namespace"], None if collection else metadata["name"])
+
+
+def key_of(definition: Mapping[str, Any]) -> tuple[str, str]:
+    return definition["kind"], definition["metadata"]["name"]
+
+
+def suffixes(cluster: str, instance_set: str, index: int) -> Iterator[str]:
+    """Four-character suffixes for one member, best first: stable, so that no state has to be kept."""
+    digest = hashlib.sha256(f"{cluster}/{instance_set}/{index}".encode()).digest()
+    text = base64.b32encode(digest).decode().rstrip("=").lower()
+    for start in range(0, len(text) - 3, 4):
+        yield text[start : start + 4]
+
+
+def member_names(cluster: str, instance_set: str, replicas: int, taken: Iterable[str] = ()) -> list[str]:
+    """Names of a set's members by index from 0; the last one is the first that scale-down removes."""
+    used, names = set(taken), list[str]()
+    for index in range(replicas):
+        for suffix in suffixes(cluster, instance_set, index):
+            name = f"{cluster}-{instance_set}-{suffix}"
+            if name not in used:
+                used.add(name)
+                names.append(name)
+                break
+        else:
+            raise ValueError(f"no free name for member {index} of set {instance_set}")
+    return names
+
+
+def host_names(name: str, namespace: str, domain: str) -> list[str]:
+    """The four forms under which pods find a Service or a pod, longest first."""
+    return [f"{name}.{namespace}.svc.{domain}", f"{name}.{namespace}.svc", f"{name}.{namespace}", name]

@@ -1,0 +1,127 @@
+# Copyright: (c) 2026, pgherd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must be true of the API before anything is changed: reachable, namespace there, rights, node ports free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .apply import in_parallel
+from .client import Api, ApiError
+from .names import KINDS
+
+_MANAGE = ("get", "list", "create", "patch", "delete")
+# What the play does itself, and what it hands on to the pods: nobody may grant a right that he does not have.
+RIGHTS: Mapping[str, tuple[str, ...]] = {
+    "ConfigMap": (*_MANAGE, "watch"),
+    "Endpoints": (*_MANAGE, "watch", "update"),
+    "PersistentVolumeClaim": _MANAGE,
+    "Pod": ("get", "list", "watch", "patch"),
+    "PodDisruptionBudget": _MANAGE,
+    "Role": _MANAGE,
+    "RoleBinding": _MANAGE,
+    "Secret": (*_MANAGE, "watch"),
+    "Service": _MANAGE,
+    "ServiceAccount": _MANAGE,
+    "StatefulSet": _MANAGE,
+}
+_REVIEWS = "/apis/authorization.k8s.io/v1"
+
+
+def problems(api: Api, namespace: str, node_ports: Mapping[int, str], cluster: str) -> list[str]:
+    """Everything that stands in the way, each in a sentence; raises Unreachable when nobody answers.
+
+    `node_ports` maps a wanted node port to the Service of ours that asks for it.
+    """
+    missing = list(_missing_rights(api, namespace))
+    if not _namespace_exists(api, namespace):
+        return [f"namespace {namespace} does not exist. The play never makes namespaces: ask for it, or name another."]
+    if missing:
+        resources = dict.fromkeys(resource for _, resource in missing)
+        listed = "; ".join(
+            f"{', '.join(verb for verb, other in missing if other == resource)} {resource}" for resource in resources
+        )
+        return [f"in namespace {namespace} this account lacks the right to {listed}."]
+    return list(_taken_node_ports(api, node_ports, namespace)) if node_ports else []
+
+
+def _namespace_exists(api: Api, namespace: str) -> bool:
+    """Reading a Namespace is a cluster-wide right that an account need not have: then it is taken to be there,
+    unless listing in it says otherwise, which Kubernetes does not for missing namespaces."""
+    try:
+        api.request("GET", f"/api/v1/namespaces/{namespace}")
+    except ApiError as error:
+        if error.status == 404:
+            return False
+        if error.status not in (401, 403):
+            raise
+    return True
+
+
+def _missing_rights(api: Api, namespace: str) -> Iterator[tuple[str, str]]:
+    """One review of all rules first; whatever it does not show is asked for one by one."""
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": namespace},
+    }
+    rules = api.request("POST", f"{_REVIEWS}/selfsubjectrulesreviews", review)["status"]["resourceRules"]
+    asked = [
+        (verb, group, resource)
+        for kind, verbs in RIGHTS.items()
+        for group, resource in [(_group(kind), KINDS[kind][1])]
+        for verb in verbs
+        if not _granted(rules, verb, group, resource)
+    ]
+
+    def allowed(right: tuple[str, str, str]) -> bool:
+        verb, group, resource = right
+        attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": resource}
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        return bool(api.request("POST", f"{_REVIEWS}/selfsubjectaccessreviews", body)["status"]["allowed"])
+
+    for (verb, group, resource), fine in zip(asked, in_parallel(allowed, asked), strict=True):
+        if not fine:
+            yield verb, f"{resource}.{group}" if group else resource
+
+
+def _group(kind: str) -> str:
+    prefix = KINDS[kind][0]
+    return prefix.split("/")[2] if prefix.startswith("/apis/") else ""
+
+
+def _granted(rules: Sequence[Mapping[str, Any]], verb: str, group: str, resource: str) -> bool:
+    return any(
+        _has(rule.get("verbs"), verb) and _has(rule.get("apiGroups"), group) and _has(rule.get("resources"), resource)
+        for rule in rules
+        if not rule.get("resourceNames")
+    )
+
+
+def _has(values: Iterable[str] | None, value: str) -> bool:
+    return any(each in ("*", value) for each in values or ())
+
+
+def _taken_node_ports(api: Api, wanted: Mapping[int, str], namespace: str) -> Iterator[str]:
+    """Node ports are one space for the whole cluster of nodes; without the right to look there, look here."""
+    try:
+        services = api.request("GET", "/api/v1/services")["items"]
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        services = api.request("GET", f"/api/v1/namespaces/{namespace}/services")["items"]
+    for service in services:
+        found = (service["metadata"]["namespace"], service["metadata"]["name"])
+        for port in service["spec"].get("ports") or ():
+            owner = wanted.get(port.get("nodePort"))
+            if owner and found != (namespace, owner):
+                yield (
+                    f"node port {port['nodePort']}, asked for by Service {owner}, is in use by "
+                    f"Service {found[1]} in namespace {found[0]}."
+                )

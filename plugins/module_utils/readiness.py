@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, pgherd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Is the cluster as declared? Every member's pod Ready, a leader in the lock, the role labels right; if not, why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .apply import Scope
+from .client import Api, ApiError
+from .names import path
+
+
+@dataclass(frozen=True)
+class Situation:
+    members: tuple[dict[str, Any], ...]
+    lock: dict[str, str]
+    missing: tuple[str, ...]
+    """What is not yet as declared, one sentence each; empty when the cluster is ready."""
+
+    @property
+    def leader(self) -> str:
+        return self.lock.get("leader", "")
+
+
+def situation(
+    api: Api, namespace: str, lock_name: str, members: Sequence[str], selector: Mapping[str, str], prefix: str
+) -> Situation:
+    """One look at pods and lock. `members` are pod names; with none given, those that are there are shown."""
+    pods = api.request("GET", path("Pod", namespace), query=Scope(namespace, selector).query())["items"]
+    by_name = {pod["metadata"]["name"]: pod for pod in pods if f"{prefix}instance" in _labels(pod)}
+    lock = _annotations(api, path("Endpoints", namespace, lock_name))
+    names = list(members) or sorted(by_name)
+    shown = tuple(_member(name, by_name.get(name), lock.get("leader", ""), prefix) for name in names)
+    return Situation(shown, lock, tuple(_missing(shown, lock, lock_name)))
+
+
+def _annotations(api: Api, where: str) -> dict[str, str]:
+    try:
+        return dict(api.request("GET", where)["metadata"].get("annotations") or {})
+    except ApiError as error:
+        if error.status == 404:
+            return {}
+        raise
+
+
+def _member(name: str, pod: Mapping[str, Any] | None, leader: str, prefix: str) -> dict[str, Any]:
+    if pod is None:
+        return {"name": name, "role": "", "ready": False, "node": "", "address": "", "state": "no pod", "leader": False}
+    status = pod.get("status") or {}
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
+    return {
+        "name": name,
+        "role": _labels(pod).get(f"{prefix}role", ""),
+        "ready": ready and "deletionTimestamp" not in pod["metadata"],
+        "node": pod["spec"].get("nodeName", ""),
+        "address": status.get("podIP", ""),
+        "state": _state(pod),
+        "leader": name == leader,
+    }
+
+
+def _state(pod: Mapping[str, Any]) -> str:
+    """The most telling word and sentence that Kubernetes has for this pod."""
+    status = pod.get("status") or {}
+    if "deletionTimestamp" in pod["metadata"]:
+        return "terminating"
+    for container in status.get("containerStatuses") or ():
+        for state in (container.get("state") or {}, container.get("lastState") or {}):
+            found = state.get("waiting") or state.get("terminated") or {}
+            if found.get("reason") and not container.get("ready"):
+                return _joined(found["reason"], found.get("message"))
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] != "True":
+            return _joined(condition.get("reason", "not scheduled"), condition.get("message"))
+    return str(status.get("phase", "unknown")).lower()
+
+
+def _joined(reason: str, message: str | None) -> str:
+    return f"{reason}: {' '.join(message.split())[:160]}" if message else reason
+
+
+def _missing(members: Sequence[Mapping[str, Any]], lock: Mapping[str, str], lock_name: str) -> Iterator[str]:
+    if not lock.get("leader"):
+        yield f"no leader in Endpoints {lock_name}"
+    for member in members:
+        if not member["ready"]:
+            yield f"{member['name']} is not ready ({member['state']})"
+        elif lock.get("leader"):
+            declared = "primary" if member["leader"] else "replica"
+            if member["role"] != declared:
+                yield f"{member['name']} bears role {member['role'] or 'none'} instead of {declared}"
+
+
+def _labels(pod: Mapping[str, Any]) -> dict[str, str]:
+    return pod["metadata"].get("labels") or {}

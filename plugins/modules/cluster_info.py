@@ -1,0 +1,135 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, pgherd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a cluster is doing, read from the API."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cluster_info
+short_description: Show a cluster's members and leader, and wait until it is as declared
+version_added: 0.1.0
+description:
+  - Reads pods and lock of a PostgreSQL cluster. Nothing is executed in pods.
+  - With O(wait) it waits by watch until every declared member's pod is Ready, the lock has a leader and the role labels
+    fit, and shows every few seconds what is still missing. When the time is up it fails and says what is missing.
+extends_documentation_fragment:
+  - pgherd.postgres.cluster
+  - pgherd.postgres.cluster.attributes
+  - kubernetes.core.k8s_auth_options
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+options:
+  cluster:
+    description: Name of the PostgreSQL cluster.
+    type: str
+    required: true
+  members:
+    description: Pod names of the declared members. Without it those that are there are shown.
+    type: list
+    elements: str
+    default: []
+  selector:
+    description: Labels by which the cluster's objects are found.
+    type: dict
+    required: true
+  label_prefix:
+    description: Prefix of the cluster's labels.
+    type: str
+    default: pgherd.dev/
+  wait:
+    description: Whether to wait until the cluster is as declared.
+    type: bool
+    default: false
+  wait_timeout:
+    description: Seconds to wait at most.
+    type: int
+    default: 300
+"""
+
+EXAMPLES = r"""
+- name: Who leads
+  pgherd.postgres.cluster_info:
+    namespace: databases
+    cluster: demo
+    selector: { pgherd.dev/cluster: demo }
+  register: demo
+"""
+
+RETURN = r"""
+members:
+  description: Members with role, node, address, state and whether they are ready and lead.
+  type: list
+  elements: dict
+  returned: always
+leader:
+  description: Pod name of the leader, empty without one.
+  type: str
+  returned: always
+  sample: demo-instance1-chbj-0
+lock:
+  description: Annotations of the lock.
+  type: dict
+  returned: always
+missing:
+  description: What is not as declared, one sentence each.
+  type: list
+  elements: str
+  returned: always
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError, Unreachable, connect
+from ansible_collections.pgherd.postgres.plugins.module_utils.readiness import Situation, situation
+from ansible_collections.pgherd.postgres.plugins.module_utils.waiting import wait
+
+
+def main() -> None:
+    options = {
+        **AUTH_ARG_SPEC,
+        "namespace": {"type": "str", "required": True},
+        "cluster": {"type": "str", "required": True},
+        "members": {"type": "list", "elements": "str", "default": []},
+        "selector": {"type": "dict", "required": True},
+        "label_prefix": {"type": "str", "default": "pgherd.dev/"},
+        "wait": {"type": "bool", "default": False},
+        "wait_timeout": {"type": "int", "default": 300},
+    }
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    params, api = module.params, connect(module)
+    selector = ",".join(f"{name}={value}" for name, value in params["selector"].items())
+    seconds = params["wait_timeout"] if params["wait"] else 0
+
+    def look() -> Situation:
+        return situation(
+            api,
+            params["namespace"],
+            f"{params['cluster']}-ha",
+            params["members"],
+            params["selector"],
+            params["label_prefix"],
+        )
+
+    try:
+        seen = wait(api, params["namespace"], selector, look, lambda found: not found.missing, seconds)
+    except (ApiError, Unreachable) as error:
+        module.fail_json(msg=str(error))
+    result = {
+        "changed": False,
+        "members": list(seen.members),
+        "leader": seen.leader,
+        "lock": seen.lock,
+        "missing": list(seen.missing),
+    }
+    if params["wait"] and seen.missing:
+        module.fail_json(msg=f"{params['cluster']} is not ready: {'; '.join(seen.missing)}", **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, pgherd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: declare
+short_description: Turn an inventory host's variables into one cluster, or refuse them
+version_added: 0.1.0
+description:
+  - Reads every variable of the host that begins with C(postgres_) and checks it. Unknown variables and fields, names
+    that Kubernetes would not take, sizes without a unit, timing that cannot work and parameters that belong to the
+    product are refused, each with the variable's name, what was given and what is allowed.
+  - Runs on the controller, asks no API and changes nothing.
+requirements:
+  - python >= 3.11
+author:
+  - pgherd contributors (@pgherd)
+attributes:
+  check_mode:
+    description: Can run in check mode.
+    support: full
+  diff_mode:
+    description: Shows what changed.
+    support: none
+  action:
+    description: Runs on the controller.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Read what the inventory declares
+  pgherd.postgres.declare:
+  register: declared
+"""
+
+RETURN = r"""
+cluster:
+  description: The cluster with every default filled in, its members' names and the certificates that it needs.
+  type: dict
+  returned: success
+problems:
+  description: What is wrong, one sentence each.
+  type: list
+  elements: str
+  returned: failure
+"""

@@ -1,0 +1,97 @@
+"""Sessions from outside the agents, by pod IP: what a user of PostgreSQL notices."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import psycopg
+from psycopg import Connection
+
+from tests.ha.harness.net import inside
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where and as whom to connect."""
+
+    hub: str
+    options: str
+    """Connection parameters without the host."""
+
+    def session(self, address: str) -> Connection:
+        """A connection made inside the cluster's network; usable from anywhere."""
+        return inside(self.hub, lambda: psycopg.connect(f"host={address} {self.options}", autocommit=True))
+
+    def ask(self, address: str, query: str) -> list[tuple[object, ...]]:
+        with self.session(address) as session:
+            return session.execute(query).fetchall()
+
+
+@dataclass
+class Ack:
+    sent: float
+    done: float
+    row: int
+
+
+@dataclass
+class Writer:
+    """One writer per member: tries without pause, notes every acknowledged row with monotonic times."""
+
+    database: Database
+    address: str
+    acks: list[Ack] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self, base: int) -> None:
+        self._thread = threading.Thread(target=self._run, args=(base,), daemon=True, name=f"writer {self.address}")
+        self._thread.start()
+
+    def stop(self) -> list[Ack]:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(10)
+        return self.acks
+
+    def _run(self, row: int) -> None:
+        session: Connection | None = None
+        while not self._stop.is_set():
+            try:
+                if session is None or session.closed:
+                    session = self.database.session(self.address)
+                row += 1
+                sent = time.monotonic()
+                session.execute("insert into written values (%s)", (row,))
+                self.acks.append(Ack(sent, time.monotonic(), row))
+            except psycopg.Error:
+                if session is not None:
+                    session.close()
+                session = None
+                self._stop.wait(0.02)
+        if session is not None:
+            session.close()
+
+
+def longest_gap(acks: list[Ack]) -> float:
+    """Seconds between two acknowledged writes, at most."""
+    times = sorted(ack.done for ack in acks)
+    return max((b - a for a, b in itertools.pairwise(times)), default=0.0)
+
+
+def until(check: Callable[[], T], seconds: float) -> T | None:
+    """The first true value within `seconds`, else None."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = check()
+        if value:
+            return value
+        time.sleep(0.02)
+    return None

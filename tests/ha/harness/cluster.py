@@ -1,0 +1,194 @@
+"""Three members and one API: made for one test, ended with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from tests.ha.harness.clients import Database
+from tests.ha.harness.forward import Forwarders
+from tests.ha.harness.member import Member
+from tests.ha.harness.net import Network
+from tests.ha.harness.objects import Objects, PodObject
+from tests.ha.harness.pki import Authority
+from tests.ha.harness.python import USER
+from tests.ha.harness.wait import eventually
+
+BIN = Path(os.environ.get("PGHERD_TEST_BIN", "/usr/lib/postgresql/15/bin"))
+VERSION = int(os.environ.get("PGHERD_TEST_VERSION", "15"))
+DEFAULTS: dict[str, Any] = {"ttl": 5, "loop_wait": 1, "retry_timeout": 1, "primary_start_timeout": 60}
+PASSWORD = "not-a-secret"
+# SCRAM-SHA-256 of PASSWORD; PostgreSQL computes the same from ALTER ROLE ... PASSWORD.
+
+
+def verifier(password: str) -> str:
+    """A SCRAM-SHA-256 verifier (RFC 5802, as PostgreSQL stores it)."""
+    import base64
+    import hashlib
+    import hmac
+
+    salt, rounds = os.urandom(16), 4096
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
+    client = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    text = [base64.b64encode(part).decode() for part in (salt, client, server)]
+    return f"SCRAM-SHA-256${rounds}:{text[0]}${text[1]}:{text[2]}"
+
+
+class Cluster:
+    def __init__(self, kubeconfig: Path, base: Path, size: int = 3, **configuration: Any) -> None:
+        token = uuid.uuid4().hex[:6]
+        self.name, self.folder = "demo", base / token
+        self.configuration = DEFAULTS | configuration
+        self.objects = Objects(kubeconfig, self.name, f"ha-{token}")
+        self.network = Network(f"ha{token}")
+        self.authority = Authority(f"ha-{token}")
+        url = urlsplit(self.objects.server)
+        self.forwarders = Forwarders(url.hostname or "127.0.0.1", url.port or 443)
+        self.members: dict[str, Member] = {}
+        self.names = [f"{self.name}-instance1-{letter * 4}-0" for letter in "abcdefg"[:size]]
+
+    @property
+    def ttl(self) -> float:
+        return float(self.configuration["ttl"])
+
+    def create(self) -> None:
+        self.objects.create(self.configuration, self.ttl)
+        self.objects.secret(f"{self.name}-pguser-demo", {"password": PASSWORD, "verifier": verifier(PASSWORD)})
+        self.folder.mkdir(parents=True)
+        self.folder.chmod(0o755)
+        (self.folder / "ca.crt").write_bytes(self.authority.certificate)
+        kubeconfig = self.objects.agent_kubeconfig()
+        for index, name in enumerate(self.names):
+            self._create_member(index, name, kubeconfig)
+
+    def _create_member(self, index: int, name: str, kubeconfig: str) -> None:
+        folder = self.folder / f"m{index}"
+        folder.mkdir()
+        folder.chmod(0o755)
+        namespace = self.network.add(index)
+        self.forwarders.add(namespace)
+        pod = PodObject(name, self.network.address(index))
+        self.objects.create_pod(pod)
+        (folder / "kubeconfig").write_text(kubeconfig)
+        (folder / "pgherd.yaml").write_text(yaml.safe_dump(self._settings(folder)))
+        self._certificates(folder / "tls", name)
+        self.members[name] = Member(name, folder, namespace, pod, self.objects, 5432)
+
+    def _settings(self, folder: Path) -> dict[str, Any]:
+        data = folder / "pgdata"
+        return {
+            "cluster": self.name,
+            "members": self.names,
+            "postgres": {
+                "version": VERSION, "bin_directory": str(BIN), "port": 5432,
+                "data_directory": str(data / f"pg{VERSION}"), "state_directory": str(data / "pgherd"),
+                "socket_directory": str(folder / "tmp/postgres"), "certificates": str(folder / "tls"),
+            },
+            "kubernetes": {"kubeconfig": str(folder / "kubeconfig")},
+            "rest": {"certificates": str(folder / "tls/rest")},
+            "users": [{"name": "demo", "secret": f"{self.name}-pguser-demo", "databases": ["demo"]}],
+        }  # fmt: skip
+
+    def _certificates(self, folder: Path, name: str) -> None:
+        import pwd
+
+        user = pwd.getpwnam(USER)
+        pods = f"{self.name}-pods"
+        own = [f"{name}.{pods}", name, "localhost"]
+        services = [f"{self.name}-{service}" for service in ("primary", "replicas", "ha")]
+        for path, pair in (
+            (folder, self.authority.issue(f"{self.name}-primary", [*services, *own])),
+            (folder / "replication", self.authority.issue("pgherd_replication")),
+            (folder / "rest", self.authority.issue(name, own, ["127.0.0.1"])),
+        ):
+            self.authority.write(path, pair, user.pw_uid, user.pw_gid)
+
+    def start(self) -> None:
+        for member in self.members.values():
+            member.start()
+
+    @property
+    def database(self) -> Database:
+        return Database(
+            self.network.hub,
+            f"port=5432 dbname=demo user=demo password={PASSWORD} sslmode=verify-ca"
+            f" sslrootcert={self.folder / 'ca.crt'} connect_timeout=2 tcp_user_timeout=3000",
+        )
+
+    # What a person would look at.
+
+    def leader(self) -> Member | None:
+        name = self.objects.annotations().get("leader")
+        return self.members.get(name or "")
+
+    def writable(self, other_than: Member | None = None) -> Member | None:
+        """The member that the lease routes to, if it accepts writes."""
+        leader, address = self.leader(), self.objects.address()
+        if leader is None or leader is other_than or address != leader.address:
+            return None
+        return leader if self.database.ask(address, "select pg_is_in_recovery()") == [(False,)] else None
+
+    def timeline(self, member: Member) -> int:
+        rows = self.database.ask(member.address, "select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)")
+        return int(str(rows[0][0]), 16)
+
+    def streaming(self) -> set[str]:
+        """Members that replay what the leader sends (their own word, one query each)."""
+        found = set()
+        leader = self.leader()
+        for name, member in self.members.items():
+            if member is leader:
+                continue
+            try:
+                rows = self.database.ask(member.address, "select status from pg_stat_wal_receiver")
+            except Exception:
+                continue
+            if rows and rows[0][0] in ("streaming", None):  # None: hidden from an ordinary user
+                found.add(name)
+        return found
+
+    def wait_ready(self, within: float, replicas: int = 2) -> Member:
+        leader = eventually("a writable leader", self.writable, within)
+        eventually(f"{replicas} streaming replicas", lambda: len(self.streaming()) >= replicas, within)
+        return leader
+
+    def vanish(self, member: Member) -> None:
+        """The node is gone without a word: first its network, then everything on it. The API still shows it running."""
+        self.network.cut(self._index(member))
+        self.forwarders.cut(member.namespace)
+        member.kill()
+
+    def come_back(self, member: Member) -> None:
+        """The node is back: its kubelet reports the old container and starts a new one."""
+        self.network.mend(self._index(member))
+        self.forwarders.mend(member.namespace)
+        member.report()
+        member.start()
+
+    def _index(self, member: Member) -> int:
+        return self.names.index(member.name)
+
+    def close(self, keep: bool = False) -> None:
+        for member in self.members.values():
+            member.kill()
+        self.forwarders.close()
+        self.network.close()
+        self.objects.close()
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def describe(self) -> str:
+        """For a failed test: the lock object, and the end of each member's log."""
+        parts = [json.dumps(self.objects.annotations(), indent=1)]
+        for name, member in self.members.items():
+            lines = member.log.read_text(errors="replace").splitlines()[-40:] if member.log.exists() else []
+            parts.append(f"--- {name}\n" + "\n".join(lines))
+        return "\n".join(parts)

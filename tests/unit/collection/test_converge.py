@@ -1,0 +1,226 @@
+"""One call brings a cluster to what is declared: nothing moves twice, drift is named and restored, ours is pruned."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Outcome, Refused
+from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError
+from ansible_collections.pgherd.postgres.plugins.module_utils.converge import Wanted, converge, remove
+from ansible_collections.pgherd.postgres.plugins.module_utils.reporting import report
+
+from .memory import Memory
+from .rendering import cluster, rendered
+
+BASE = "/api/v1/namespaces/databases"
+HA = f"{BASE}/services/demo-ha"
+CONFIG = f"{BASE}/endpoints/demo-ha-config"
+
+
+def wanted(**changes: Any) -> Wanted:
+    declared = cluster(**{name: value for name, value in changes.items() if name != "purge"})
+    applied, once = rendered(declared)
+    return Wanted(
+        "databases",
+        declared["selector"],
+        declared["owned"],
+        applied,
+        once,
+        declared["patches"],
+        declared["users"],
+        "demo-ha-config",
+        declared["conflict"],
+        [],
+        "demo-ha",
+        changes.get("purge", False),
+    )
+
+
+def moved(outcomes: list[Outcome]) -> dict[str, str]:
+    return {f"{each.kind}/{each.name}": each.action for each in outcomes if each.moved}
+
+
+def made() -> Memory:
+    api = Memory()
+    converge(api, wanted(), check=False)
+    return api
+
+
+def test_check_names_exactly_what_the_run_then_makes() -> None:
+    api = Memory()
+    foreseen = moved(converge(api, wanted(), check=True))
+    assert api.objects == {} and api.writes == []
+    assert moved(converge(api, wanted(), check=False)) == foreseen
+    assert len(api.objects) == len(foreseen) == 22
+
+
+def test_a_second_run_moves_nothing() -> None:
+    api = made()
+    before = api.versions()
+    assert moved(converge(api, wanted(), check=False)) == {}
+    assert api.versions() == before
+
+
+def test_the_address_of_one_service_reaches_the_endpoints_of_another() -> None:
+    subsets = made().objects[f"{BASE}/endpoints/demo-primary"]["subsets"]
+    assert subsets[0]["addresses"] == [{"ip": "10.96.0.10"}]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        (("spec", "ports", 0, "targetPort"), 1, "spec.ports[0].targetPort"),
+        (("spec", "ports", 0, "port"), 5433, "spec.ports[0].port"),
+        (("spec", "type"), "NodePort", "spec.type"),
+        (("spec", "selector"), {"app": "mine"}, "spec.selector"),
+        (("metadata", "labels", "pgherd.dev/applied-by"), "me", 'metadata.labels["pgherd.dev/applied-by"]'),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False])
+def test_one_field_edited_by_hand_is_named_and_restored(field: Any, value: Any, named: str, check: bool) -> None:
+    api = made()
+    before = copy.deepcopy(api.objects[HA])
+    target: Any = api.objects[HA]
+    for name in field[:-1]:
+        target = target[name]
+    target[field[-1]] = value
+    (changed,) = [each for each in converge(api, wanted(), check) if each.moved]
+    assert (changed.kind, changed.name, changed.action, changed.fields) == ("Service", "demo-ha", "changed", (named,))
+    assert (api.objects[HA]["spec"] == before["spec"]) != (check and field[0] == "spec")
+
+
+def test_our_object_without_its_label_is_still_ours() -> None:
+    api = made()
+    del api.objects[HA]["metadata"]["labels"]["pgherd.dev/cluster"]
+    assert moved(converge(api, wanted(), check=False)) == {"Service/demo-ha": "changed"}
+
+
+def test_somebody_elses_object_is_not_taken_over() -> None:
+    api = Memory()
+    api.objects[HA] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "demo-ha", "namespace": "databases"}}
+    with pytest.raises(Refused, match=r"already there without the label pgherd.dev/cluster=demo: Service demo-ha"):
+        converge(api, wanted(), check=False)
+    assert api.writes == []
+
+
+def test_scale_down_removes_the_last_member_and_keeps_its_volume() -> None:
+    api = made()
+    two = [{"name": "instance1", "replicas": 2, "storage": "1Gi"}]
+    gone = {k: v for k, v in moved(converge(api, wanted(instances=two), check=False)).items() if v == "deleted"}
+    assert gone == {"StatefulSet/demo-instance1-6flh": "deleted"}
+    assert f"{BASE}/persistentvolumeclaims/demo-instance1-6flh-pgdata" in api.objects
+
+
+def test_scale_down_purges_the_volume_when_told() -> None:
+    api = made()
+    two = [{"name": "instance1", "replicas": 2, "storage": "1Gi"}]
+    converge(api, wanted(instances=two, purge=True), check=False)
+    assert f"{BASE}/persistentvolumeclaims/demo-instance1-6flh-pgdata" not in api.objects
+
+
+def test_scale_down_never_removes_the_primary() -> None:
+    api = made()
+    api.objects[f"{BASE}/endpoints/demo-ha"]["metadata"]["annotations"]["leader"] = "demo-instance1-6flh-0"
+    before = api.versions()
+    with pytest.raises(Refused, match="demo-instance1-6flh-0 is the primary and would be removed"):
+        converge(api, wanted(instances=[{"name": "instance1", "replicas": 2, "storage": "1Gi"}]), check=False)
+    assert api.versions() == before
+
+
+def test_what_a_controller_made_with_our_labels_is_not_pruned() -> None:
+    api = made()
+    labels = {"pgherd.dev/cluster": "demo", "pgherd.dev/applied-by": "play"}
+    api.objects[f"{BASE}/endpoints/demo-pods"] = {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": "demo-pods", "namespace": "databases", "labels": labels, "uid": "x",
+                     "resourceVersion": "1", "managedFields": [{"manager": "kube-controller-manager"}]},
+    }  # fmt: skip
+    assert moved(converge(api, wanted(), check=False)) == {}
+
+
+def test_the_lock_is_made_once_and_never_touched_again() -> None:
+    api = made()
+    lock = api.objects[f"{BASE}/endpoints/demo-ha"]
+    lock["metadata"]["annotations"] = {"leader": "demo-instance1-23r5-0", "ttl": "20"}
+    lock["subsets"] = [{"addresses": [{"ip": "10.0.0.1"}]}]
+    before = copy.deepcopy(lock)
+    converge(api, wanted(), check=False)
+    assert api.objects[f"{BASE}/endpoints/demo-ha"] == before
+
+
+def annotation(api: Memory, name: str = "config") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(api.objects[CONFIG]["metadata"]["annotations"][name])
+    return found
+
+
+def operator_sets(api: Memory, **values: Any) -> None:
+    annotations = api.objects[CONFIG]["metadata"]["annotations"]
+    annotations["config"] = json.dumps({**annotation(api), **values})
+
+
+def test_what_an_operator_set_stays_and_what_the_inventory_changed_arrives() -> None:
+    api = made()
+    operator_sets(api, maximum_lag_on_failover=99, nofailover_hint=True)
+    outcomes = converge(api, wanted(ttl=20), check=False)
+    assert moved(outcomes) == {"Endpoints/demo-ha-config": "changed"}
+    merged = annotation(api)
+    assert (merged["ttl"], merged["maximum_lag_on_failover"], merged["nofailover_hint"]) == (20, 99, True)
+    assert moved(converge(api, wanted(ttl=20), check=False)) == {}
+
+
+@pytest.mark.parametrize(("policy", "ttl"), [("inventory", 20), ("cluster", 30)])
+def test_a_conflict_is_refused_by_default_and_decided_when_told(policy: str, ttl: int) -> None:
+    api = made()
+    operator_sets(api, ttl=30)
+    with pytest.raises(Refused, match="ttl: was 10, the inventory says 20, the cluster has 30"):
+        converge(api, wanted(ttl=20), check=True)
+    converge(api, wanted(ttl=20, configuration_conflict=policy), check=False)
+    assert annotation(api)["ttl"] == ttl
+    assert moved(converge(api, wanted(ttl=20, configuration_conflict=policy), check=False)) == {}
+
+
+def test_the_merged_timing_must_work() -> None:
+    api = made()
+    operator_sets(api, loop_wait=6)
+    with pytest.raises(Refused, match="do not go together: ttl=9"):
+        converge(api, wanted(ttl=9), check=False)
+
+
+def test_a_patch_reaches_the_object_and_one_that_names_nothing_is_refused() -> None:
+    api = Memory()
+    sidecar = {"spec": {"template": {"spec": {"containers": [{"name": "shipper", "image": "x"}]}}}}
+    converge(api, wanted(patches=[{"kind": "StatefulSet", "merge": sidecar}]), check=False)
+    path = "/apis/apps/v1/namespaces/databases/statefulsets/demo-instance1-23r5"
+    containers = api.objects[path]["spec"]["template"]["spec"]["containers"]
+    assert [each["name"] for each in containers] == ["database", "shipper"]
+    with pytest.raises(ValueError, match="there is no Service nothing"):
+        converge(api, wanted(patches=[{"kind": "Service", "name": "nothing", "merge": {}}]), check=False)
+
+
+def test_destroy_keeps_volumes_unless_they_are_purged() -> None:
+    api = made()
+    foreseen = moved(remove(api, wanted(), check=True))
+    assert moved(remove(api, wanted(), check=False)) == foreseen
+    assert {path.split("/")[5] for path in api.objects} == {"persistentvolumeclaims"}
+    remove(api, wanted(purge=True), check=False)
+    assert api.objects == {}
+
+
+def test_neither_results_nor_diffs_show_a_secret() -> None:
+    api = Memory()
+    outcomes = converge(api, wanted(), check=False)
+    secret = api.objects[f"{BASE}/secrets/demo-pguser-demo"]["data"]
+    text = json.dumps(report(outcomes, "databases", diff=True))
+    assert not [name for name in ("password", "verifier", "uri") if secret[name] in text]
+    assert "'********'" in text
+
+
+def test_the_api_servers_reason_names_the_object() -> None:
+    api = made()
+    api.answers[HA] = ApiError("PATCH", HA, 422, "spec.type: unsupported value")
+    with pytest.raises(Refused, match="Service demo-ha in namespace databases: spec.type: unsupported value"):
+        converge(api, wanted(), check=False)

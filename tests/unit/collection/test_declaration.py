@@ -1,0 +1,121 @@
+"""A declaration that cannot work is refused, naming variable, value and what is allowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.pgherd.postgres.plugins.module_utils.declaration import DEFAULTS, KNOWN, Invalid, declare
+from ansible_collections.pgherd.postgres.plugins.module_utils.timing import timing_problem
+
+from .rendering import ROLE, cluster, variables
+
+INSTANCE: dict[str, Any] = {"name": "instance1", "replicas": 1, "storage": "1Gi"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"replica": 3}, "postgres_replica: no such variable; did you mean"),
+        (
+            {"instances": [{**INSTANCE, "replica": 3}]},
+            "postgres_instances[0].replica=3: no such field; did you mean repl",
+        ),
+        ({"users": [{"name": "app", "database": "x"}]}, "postgres_users[0].database"),
+        (
+            {"instances": [{**INSTANCE, "replicas": 0}]},
+            "postgres_instances[0].replicas=0: must be a whole number from 1",
+        ),
+        ({"instances": []}, "postgres_instances=[]: must have at least one entry"),
+        (
+            {"instances": [{**INSTANCE, "storage": "10"}]},
+            'postgres_instances[0].storage="10": must be a size with a unit',
+        ),
+        ({"instances": [{**INSTANCE, "storage": 10}]}, "postgres_instances[0].storage=10: must be a size with a unit"),
+        ({"instances": [{**INSTANCE, "storage": "0Gi"}]}, "must be a size with a unit"),
+        ({"instances": [{**INSTANCE, "name": "Set_1"}]}, 'postgres_instances[0].name="Set_1": must be a name that Kub'),
+        ({"instances": [INSTANCE, INSTANCE]}, "is there twice"),
+        ({"instances": [{**INSTANCE, "name": "a" * 43}]}, "it has 47 characters; together they may have 46"),
+        ({"instances": [{**INSTANCE, "members": ["demo-x-1"]}]}, "must be names that begin with demo-instance1-"),
+        ({"instances": [{**INSTANCE, "members": []}]}, "must be 1 different names"),
+        ({"cluster_name": "Demo"}, 'postgres_cluster_name="Demo": must be a name that Kubernetes takes'),
+        ({"namespace": "no_such"}, 'postgres_namespace="no_such"'),
+        ({"version": 13}, "postgres_version=13: must be one of 14, 15, 16, 17, 18"),
+        ({"version": "new"}, 'postgres_version="new"'),
+        ({"image": ""}, 'postgres_image="": is required'),
+        ({"port": 80}, "postgres_port=80: must be a whole number from 1024 to 65535"),
+        ({"port": 8008}, "is also postgres_rest_port"),
+        ({"ttl": 5}, "postgres_ttl=5: must be at least 8 = postgres_loop_wait 3"),
+        ({"loop_wait": "soon"}, 'postgres_loop_wait="soon": must be a number'),
+        ({"parameters": {"listen_addresses": "*"}}, 'postgres_parameters.listen_addresses="*": pgherd sets this'),
+        ({"parameters": {"ssl_cert_file": "x"}}, "postgres_parameters.ssl_cert_file"),
+        ({"parameters": {"recovery_target_time": "x"}}, "postgres_parameters.recovery_target_time"),
+        ({"parameters": {"wal_level": "replica"}}, "wal_level is always logical"),
+        ({"parameters": {"a b": 1}}, "is not the name of a PostgreSQL parameter"),
+        ({"pg_hba": ["include other.conf"]}, "without include"),
+        ({"service_type": "External"}, "must be one of ClusterIP, NodePort, LoadBalancer"),
+        ({"service_node_port": 30432}, "needs postgres_service_type NodePort or LoadBalancer"),
+        ({"users": [{"name": "pg_app"}]}, "are reserved"),
+        ({"users": [{"name": "app", "options": "SUPERUSER; DROP"}]}, "must be role options"),
+        ({"resources": {"limits": {"memory": "lots"}}}, 'postgres_resources.limits.memory="lots": must be a quantity'),
+        ({"configuration_conflict": "ask"}, "must be one of fail, inventory, cluster"),
+        ({"patches": [{"kind": "Service", "strategy": 1}]}, "postgres_patches[0].strategy"),
+    ],
+)
+def test_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        cluster(**changes)
+    assert said in str(caught.value)
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    with pytest.raises(Invalid) as caught:
+        declare({"postgres_port": 1}, "demo")
+    assert {text.split("=")[0].split(":")[0] for text in caught.value.problems} == {
+        "postgres_namespace",
+        "postgres_image",
+        "postgres_port",
+    }
+
+
+def test_numbers_may_come_as_text_from_the_command_line() -> None:
+    declared = cluster(port="5433", ttl="20", wait="false")
+    assert (declared["port"], declared["configuration"]["ttl"], declared["wait"]) == (5433, 20, False)
+
+
+def test_users_absent_is_one_named_after_the_cluster_and_empty_is_none() -> None:
+    (user,) = cluster()["users"]
+    assert (user["name"], user["databases"], user["secret"]) == ("demo", ["demo"], "demo-pguser-demo")
+    assert cluster(users=[])["users"] == []
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    assert declare({**variables(), "ansible_port": 22, "region": "north"}, "demo")["name"] == "demo"
+
+
+@pytest.mark.parametrize(
+    ("ttl", "loop_wait", "retry_timeout", "fine"),
+    [
+        (10, 3, 3, True),
+        (8, 3, 3, True),
+        (7.9, 3, 3, False),
+        (3, 0.5, 0.5, True),
+        (30, 10, 10, True),
+        (2, 0.5, 0.5, False),
+    ],
+)
+def test_timing(ttl: float, loop_wait: float, retry_timeout: float, fine: bool) -> None:
+    problem = timing_problem({"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout})
+    assert (problem is None) == fine
+
+
+def test_the_role_says_the_same_defaults_and_variables() -> None:
+    defaults = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
+    del defaults["postgres_cluster_name"]
+    assert defaults == dict(DEFAULTS)
+    options = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    assert set(options) == set(KNOWN) - {"postgres_destroy", "postgres_purge"}
+    assert {name: each["default"] for name, each in options.items() if "default" in each} == {
+        name: value for name, value in DEFAULTS.items() if value is not None
+    }

@@ -1,0 +1,99 @@
+"""What stands in the way is said before anything is changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError
+from ansible_collections.pgherd.postgres.plugins.module_utils.preflight import problems
+from ansible_collections.pgherd.postgres.plugins.module_utils.readiness import situation
+
+from .memory import Memory
+
+REVIEWS = "/apis/authorization.k8s.io/v1"
+ALL = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+
+
+def api(rules: list[dict[str, Any]], namespace: Any = None, allowed: bool = False) -> Memory:
+    memory = Memory()
+    memory.answers[f"{REVIEWS}/selfsubjectrulesreviews"] = {"status": {"resourceRules": rules}}
+    memory.answers[f"{REVIEWS}/selfsubjectaccessreviews"] = {"status": {"allowed": allowed}}
+    memory.answers["/api/v1/namespaces/databases"] = namespace or {}
+    return memory
+
+
+def test_nothing_in_the_way() -> None:
+    assert problems(api([ALL]), "databases", {}, "demo") == []
+
+
+def test_a_missing_namespace_is_named() -> None:
+    missing = ApiError("GET", "/api/v1/namespaces/databases", 404, "not found")
+    (said,) = problems(api([ALL], missing), "databases", {}, "demo")
+    assert said.startswith("namespace databases does not exist")
+
+
+def test_a_missing_right_is_named() -> None:
+    rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "resourceNames": ["only-this"]}]
+    (said,) = problems(api(rules), "databases", {}, "demo")
+    assert "get, list, create, patch, delete statefulsets.apps" in said and "watch" in said
+
+
+def test_an_authoriser_that_cannot_list_its_rules_is_asked_one_by_one() -> None:
+    assert problems(api([], allowed=True), "databases", {}, "demo") == []
+
+
+@pytest.mark.parametrize("may_look_everywhere", [True, False])
+def test_a_taken_node_port_is_named_with_its_owner(may_look_everywhere: bool) -> None:
+    def service(namespace: str, name: str) -> dict[str, Any]:
+        return {"metadata": {"namespace": namespace, "name": name}, "spec": {"ports": [{"port": 1, "nodePort": 30432}]}}
+
+    memory = api([ALL])
+    found = {"items": [service("databases", "other")]}
+    memory.answers["/api/v1/services"] = found if may_look_everywhere else ApiError("GET", "", 403, "forbidden")
+    memory.answers["/api/v1/namespaces/databases/services"] = found
+    (said,) = problems(memory, "databases", {30432: "demo-ha"}, "demo")
+    assert said == ("node port 30432, asked for by Service demo-ha, is in use by Service other in namespace databases.")
+    memory.answers["/api/v1/services"] = {"items": [service("databases", "demo-ha")]}
+    assert not may_look_everywhere or problems(memory, "databases", {30432: "demo-ha"}, "demo") == []
+
+
+def pod(name: str, ready: bool, role: str, **status: Any) -> dict[str, Any]:
+    conditions = [{"type": "Ready", "status": str(ready)}]
+    return {
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"c": "demo", "p/instance": name[:-2], "p/role": role}},
+        "spec": {"nodeName": "node1"},
+        "status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": conditions, **status},
+    }
+
+
+def seen(*pods: dict[str, Any], leader: str | None = "a-0") -> tuple[str, ...]:
+    memory = Memory()
+    for each in pods:
+        memory.objects[f"/api/v1/namespaces/databases/pods/{each['metadata']['name']}"] = each
+    annotations = {"leader": leader} if leader else {}
+    memory.objects["/api/v1/namespaces/databases/endpoints/demo-ha"] = {"metadata": {"annotations": annotations}}
+    return situation(memory, "databases", "demo-ha", ["a-0", "b-0"], {"c": "demo"}, "p/").missing
+
+
+def test_ready_is_every_pod_a_leader_and_the_labels() -> None:
+    assert seen(pod("a-0", True, "primary"), pod("b-0", True, "replica")) == ()
+
+
+def test_what_is_missing_is_said_with_kubernetes_own_reason() -> None:
+    waiting = {
+        "containerStatuses": [{"ready": False, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no"}}}]
+    }
+    assert seen(pod("a-0", False, "", **waiting), leader=None) == (
+        "no leader in Endpoints demo-ha",
+        "a-0 is not ready (ImagePullBackOff: no)",
+        "b-0 is not ready (no pod)",
+    )
+
+
+def test_a_wrong_role_label_is_said() -> None:
+    assert seen(pod("a-0", True, "replica"), pod("b-0", True, "")) == (
+        "a-0 bears role replica instead of primary",
+        "b-0 bears role none instead of replica",
+    )

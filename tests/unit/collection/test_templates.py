@@ -1,0 +1,119 @@
+"""What the templates of role cluster make: the shapes that pods, agents and clients rely on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from .rendering import cluster, rendered
+
+
+def objects(**changes: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    applied, _ = rendered(cluster(**changes))
+    return {(each["kind"], each["metadata"]["name"]): each for each in applied}
+
+
+def test_everything_bears_the_labels_of_what_the_play_owns() -> None:
+    for each in objects().values():
+        labels = each["metadata"]["labels"]
+        assert labels["pgherd.dev/cluster"] == "demo" and labels["pgherd.dev/applied-by"] == "play"
+        assert each["metadata"]["namespace"] == "databases"
+
+
+def test_what_the_agents_own_does_not_bear_them() -> None:
+    _, once = rendered(cluster())
+    assert {(each["kind"], each["metadata"]["name"]) for each in once} == {
+        ("Endpoints", "demo-ha"), ("Endpoints", "demo-ha-config"), ("ConfigMap", "demo-ha-failover"),
+        ("ConfigMap", "demo-status"),
+    }  # fmt: skip
+    assert all(each["metadata"]["labels"] == {"pgherd.dev/cluster": "demo"} for each in once)
+    lock = once[0]["metadata"]["annotations"]
+    assert lock == {"transitions": "0", "released": "0", "ttl": "10"} and "subsets" not in once[0]
+
+
+def test_configuration_is_what_was_declared() -> None:
+    declared = cluster(parameters={"work_mem": "8MB"}, ttl=20)
+    _, once = rendered(declared)
+    annotations = once[1]["metadata"]["annotations"]
+    assert yaml.safe_load(annotations["config"]) == declared["configuration"]
+    assert annotations["config-applied"] == annotations["config"]
+
+
+def test_a_pod_can_do_nothing_that_it_need_not() -> None:
+    pod = objects()[("StatefulSet", "demo-instance1-23r5")]["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["fsGroup"] == 26
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["shareProcessNamespace"] is False and pod["enableServiceLinks"] is False
+    (container,) = pod["containers"]
+    assert "command" not in container
+    security = container["securityContext"]
+    assert security["readOnlyRootFilesystem"] and not security["allowPrivilegeEscalation"]
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    mounts = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
+    assert set(mounts) == {"/pgdata", "/pgconf/tls", "/etc/pgherd", "/run/pgherd", "/tmp", "/dev/shm"}
+    assert set(mounts.values()) == {each["name"] for each in pod["volumes"]}
+
+
+def test_certificates_are_where_the_settings_say() -> None:
+    pod = objects()[("StatefulSet", "demo-instance1-23r5")]["spec"]["template"]["spec"]
+    (projected,) = [each["projected"] for each in pod["volumes"] if "projected" in each]
+    assert projected["defaultMode"] == 0o440
+    files = {item["path"] for source in projected["sources"] for item in source["secret"]["items"]}
+    assert files == {f"{folder}{name}" for folder in ("", "replication/", "rest/")
+                     for name in ("tls.crt", "tls.key", "ca.crt")}  # fmt: skip
+
+
+def test_settings_are_what_the_agent_reads() -> None:
+    settings = pytest.importorskip("pgherd.model.settings")
+    text = objects()[("ConfigMap", "demo-config")]["data"]["pgherd.yaml"]
+    read = settings.read_settings(text)
+    assert read.members == tuple(each["pod"] for each in cluster()["members"])
+    assert read.users[0].secret == "demo-pguser-demo" and read.postgres.version == 17
+    none = objects(users=[])[("ConfigMap", "demo-config")]["data"]["pgherd.yaml"]
+    assert settings.read_settings(none).users == ()
+
+
+def test_configuration_is_one_that_the_agent_accepts() -> None:
+    settings = pytest.importorskip("pgherd.model.settings")
+    _, once = rendered(cluster())
+    read = settings.read_configuration(once[1]["metadata"]["annotations"]["config"])
+    assert (read.ttl, read.loop_wait, read.retry_timeout) == (10, 3, 3)
+
+
+def test_services_lead_where_clients_expect() -> None:
+    made = objects()
+    assert "selector" not in made[("Service", "demo-ha")]["spec"]
+    assert made[("Service", "demo-primary")]["spec"]["clusterIP"] == "None"
+    address = made[("Endpoints", "demo-primary")]["subsets"][0]["addresses"][0]["ip"]
+    assert address == "$(Service/demo-ha:spec.clusterIP)"
+    assert made[("Service", "demo-replicas")]["spec"]["selector"]["pgherd.dev/role"] == "replica"
+    assert made[("Service", "demo-pods")]["spec"]["publishNotReadyAddresses"] is True
+    shown = objects(service_type="NodePort", service_node_port=30432)[("Service", "demo-ha")]["spec"]
+    assert (shown["type"], shown["ports"][0]["nodePort"]) == ("NodePort", 30432)
+
+
+def test_pods_may_read_exactly_the_declared_users_secrets() -> None:
+    def secret_rules(**changes: Any) -> list[dict[str, Any]]:
+        rules = objects(**changes)[("Role", "demo-instance")]["rules"]
+        return [rule for rule in rules if "secrets" in rule["resources"]]
+
+    (rule,) = secret_rules()
+    assert rule["resourceNames"] == ["demo-pguser-demo"] and rule["verbs"] == ["get", "watch"]
+    assert secret_rules(users=[]) == []
+
+
+def test_members_keep_their_volumes_apart_from_their_pods() -> None:
+    made = objects(storage_class="fast")
+    claim = made[("PersistentVolumeClaim", "demo-instance1-23r5-pgdata")]
+    assert claim["spec"]["storageClassName"] == "fast"
+    stateful_set = made[("StatefulSet", "demo-instance1-23r5")]["spec"]
+    assert "volumeClaimTemplates" not in stateful_set
+    assert stateful_set["updateStrategy"] == {"type": "OnDelete"} and stateful_set["replicas"] == 1
+
+
+def test_a_single_member_has_no_disruption_budget() -> None:
+    one = objects(instances=[{"name": "a", "replicas": 1, "storage": "1Gi"}])
+    assert not [key for key in one if key[0] == "PodDisruptionBudget"]
+    assert objects()[("PodDisruptionBudget", "demo-set-instance1")]["spec"]["minAvailable"] == 1

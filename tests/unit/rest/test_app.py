@@ -1,0 +1,126 @@
+"""The API without sockets: status codes, bodies, and who may do what."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pgherd.model.member import MemberStatus, Peer, Pod
+from pgherd.rest import app
+from pgherd.rest.health import RULES
+from tests.unit.rest.stand_ins import MB, PRIMARY, REPLICA, Source
+
+
+class Certified:
+    """What the server's TLS layer adds for a verified client certificate."""
+
+    def __init__(self, inner: ASGIApp) -> None:
+        self._inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._inner({**scope, "extensions": {"tls": {"client_cert_name": "CN=demo-b-0"}}}, receive, send)
+
+
+def client(source: Source, certified: bool = False) -> TestClient:
+    built = app.build(source)
+    return TestClient(Certified(built) if certified else built)
+
+
+@pytest.mark.parametrize("path", sorted(RULES))
+def test_every_method_that_changes_nothing_answers_alike(path: str) -> None:
+    with client(Source(replace(PRIMARY, role="none", state="crashed", holds_until=0.0))) as rest:
+        get, head, options = (rest.request(method, path) for method in ("GET", "HEAD", "OPTIONS"))
+    assert get.status_code == head.status_code == options.status_code
+    assert options.content == b"" and get.json()["state"] == "crashed"
+    assert ("reason" in get.json()) is (get.status_code == 503)
+
+
+def test_a_refusal_says_why() -> None:
+    with client(Source(REPLICA)) as rest:
+        answer = rest.get("/primary")
+        nonsense = rest.get("/replica?lag=much")
+    assert answer.status_code == 503 and answer.json()["reason"] == "this member does not hold the lease"
+    assert nonsense.status_code == 400 and "lag='much'" in nonsense.json()["error"]
+
+
+def test_the_members_own_words_are_fresh_and_complete() -> None:
+    source = Source(REPLICA)
+    with client(source) as rest:
+        answer = rest.get("/member")
+    assert msgspec.json.decode(answer.content, type=MemberStatus) == REPLICA
+    assert source.refreshed == 1
+
+
+def test_a_server_that_does_not_answer_does_not_silence_its_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "REFRESH", 0.01)
+    with client(Source(frozen=True)) as rest:
+        assert rest.get("/member").status_code == 200
+
+
+def test_the_document_has_patronis_keys() -> None:
+    with client(Source(REPLICA)) as rest:
+        body = rest.get("/patroni").json()
+    assert body["role"] == "replica" and body["replication_state"] == "streaming" and body["timeline"] == 2
+    assert body["xlog"] == {"received_location": 49 * MB, "replayed_location": 46 * MB}
+    assert body["database_system_identifier"] == REPLICA.system_identifier and not body["cluster_unlocked"]
+
+
+def test_the_cluster_shows_everybody() -> None:
+    silent = Peer(Pod("demo-c-0", "uid-c", "10.0.0.3"))
+    source = Source(PRIMARY, others=(silent, Peer(Pod("demo-b-0", "uid-b", "10.0.0.2"), REPLICA)))
+    with client(source) as rest:
+        body = rest.get("/cluster").json()
+    shown = [(m["name"], m["role"], m["state"], m["host"], m.get("lag")) for m in body["members"]]
+    assert shown == [
+        ("demo-a-0", "leader", "running", "10.0.0.1", None),
+        ("demo-b-0", "replica", "streaming", "10.0.0.2", MB),
+        ("demo-c-0", "unknown", "no answer", "10.0.0.3", None),
+    ]
+    assert body["scope"] == "demo" and body["epoch"] == 3
+
+
+def test_history_and_configuration() -> None:
+    with client(Source(receipts=[{"epoch": 2}])) as rest:
+        assert rest.get("/history").json() == [{"epoch": 2}]
+        assert rest.get("/config").json()["ttl"] == 10
+
+
+def test_metrics() -> None:
+    with client(Source(REPLICA)) as rest:
+        answer = rest.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    lines = answer.text.splitlines()
+    names = 'cluster="demo",member="demo-b-0"'
+    assert f'pgherd_info{{{names},version="0.1.0"}} 1.0' in lines
+    for name, value in [
+        ("up", 1.0), ("primary", 0.0), ("streaming", 1.0), ("lag_bytes", MB), ("replay_lag_bytes", 4 * MB),
+        ("lease_epoch", 3.0), ("lease_seconds_left", 0.0), ("timeline", 2.0),
+    ]:  # fmt: skip
+        shown = next(line for line in lines if line.startswith(f"pgherd_{name}{{"))
+        assert shown.startswith(f"pgherd_{name}{{{names}}}") and float(shown.split()[1]) == value
+
+
+def test_metrics_leave_out_what_nobody_knows() -> None:
+    with client(Source(replace(REPLICA, position=None), record=None)) as rest:
+        text = rest.get("/metrics").text
+    assert "pgherd_lag_bytes{" not in text and "pgherd_timeline{" not in text and "pgherd_lease_known{" in text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"])
+def test_other_methods_need_a_certificate(method: str) -> None:
+    with client(Source()) as rest:
+        for path in ("/config", "/switchover"):
+            answer = rest.request(method, path)
+            assert answer.status_code == 403 and "certificate" in answer.json()["error"]
+    with client(Source(), certified=True) as rest:
+        assert rest.request(method, "/config").status_code == 405
+        assert rest.request(method, "/switchover").status_code == 404
+        assert rest.get("/config").status_code == 200
+
+
+def test_paths_are_matched_whole() -> None:
+    with client(Source()) as rest:
+        assert rest.get("/primary-or-not").status_code == 404

@@ -1,0 +1,109 @@
+"""Long actions: one at a time, seen as state, and who may take whose place."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.unit.runtime.stand_ins import Bench, FakePostgres, reached
+
+from pgherd.kubernetes.store import PodSeen
+from pgherd.model.actions import Clone, Initialise, Kill, Promote, Start, Stop
+from pgherd.model.member import Pod
+from pgherd.model.position import Position
+from pgherd.model.view import TaskKind
+from pgherd.runtime.tasks import Tasks
+
+
+class Stage(Bench):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.server = FakePostgres()
+        self.looks = 0
+        self.writable: list[Position | None] = []
+        self.tasks = Tasks(self.state, self.server, self.look, self.clock, self.log, self.writable.append)
+        self.state.saw_pods((PodSeen(Pod("demo-1", "u1", address="10.0.0.2")),))
+
+    async def look(self) -> None:
+        assert self.state.task is not None  # PostgreSQL is seen before the task disappears
+        self.looks += 1
+
+    async def settle(self) -> None:
+        await reached(lambda: self.state.task is None)
+
+    async def begin(self, *calls: str) -> None:
+        await reached(lambda: self.server.calls[-len(calls) :] == list(calls))
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+async def test_a_task_is_state_until_its_effect_was_seen(stage: Stage) -> None:
+    stage.tasks.order(Clone("demo-1"))
+    assert stage.state.task is not None
+    assert (stage.state.task.kind, stage.state.task.target) == (TaskKind.CLONE, "demo-1")
+    await stage.settle()
+    assert stage.server.calls == ["clone demo-1 10.0.0.2 demo_0"]
+    assert stage.looks == 1
+
+
+async def test_ordering_again_changes_nothing(stage: Stage) -> None:
+    stage.server.gate = asyncio.Event()
+    stage.tasks.order(Initialise())
+    await stage.begin("initialise")
+    stage.tasks.order(Initialise())
+    stage.tasks.order(Start(True))
+    stage.server.gate.set()
+    await stage.settle()
+    assert stage.server.calls == ["initialise"]
+
+
+async def test_a_failure_is_remembered_with_its_target(stage: Stage) -> None:
+    stage.server.fails = RuntimeError("no space left")
+    stage.tasks.order(Clone("demo-1"))
+    await stage.settle()
+    [failure] = stage.state.failures
+    assert (failure.kind, failure.target, failure.error) == (TaskKind.CLONE, "demo-1", "no space left")
+
+
+async def test_a_source_without_an_address_is_a_failure(stage: Stage) -> None:
+    stage.tasks.order(Clone("demo-2"))
+    await stage.settle()
+    assert "demo-2 has no pod" in stage.state.failures[0].error
+
+
+@pytest.mark.parametrize("action", [Stop(5.0), Kill()])
+async def test_stop_and_kill_take_the_place_of_a_task(stage: Stage, action: Stop | Kill) -> None:
+    stage.server.gate = asyncio.Event()
+    stage.tasks.order(Clone("demo-1"))
+    await asyncio.sleep(0.01)
+    stage.tasks.order(action)
+    await asyncio.sleep(0.01)
+    stage.server.gate.set()
+    await stage.settle()
+    assert stage.server.calls[1:] == ["stop" if isinstance(action, Stop) else "kill"]
+    assert stage.state.failures == ()
+
+
+async def test_a_promotion_is_not_stopped_and_is_ended_only_by_the_killing_pass(stage: Stage) -> None:
+    stage.server.gate = asyncio.Event()
+    stage.tasks.order(Promote(2))
+    await stage.begin("promote 2")
+    stage.tasks.order(Stop(5.0))
+    assert stage.state.task is not None and stage.state.task.kind is TaskKind.PROMOTE
+    stage.tasks.order(Kill())
+    await stage.settle()
+    assert stage.server.calls == ["promote 2", "kill"]
+    assert stage.writable == []
+
+
+async def test_a_promotion_says_where_it_began(stage: Stage) -> None:
+    stage.tasks.order(Promote(2))
+    await stage.settle()
+    assert stage.writable == [Position(2, 100)]
+    stage.tasks.order(Start(True))
+    await stage.settle()
+    assert stage.writable == [Position(2, 100), None]
