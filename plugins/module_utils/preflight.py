@@ -30,7 +30,7 @@ RIGHTS: Mapping[str, tuple[str, ...]] = {
 _REVIEWS = "/apis/authorization.k8s.io/v1"
 
 
-def problems(api: Api, namespace: str, node_ports: Mapping[int, str], cluster: str) -> list[str]:
+def problems(api: Api, namespace: str, node_ports: Mapping[int, str]) -> list[str]:
     """Everything that stands in the way, each in a sentence; raises Unreachable when nobody answers.
 
     `node_ports` maps a wanted node port to the Service of ours that asks for it.

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import yaml
+try:
+    import yaml
+except ImportError:  # kubernetes needs PyYAML too, and its absence is reported in its name
+    yaml = None  # type: ignore[assignment]
 
 from .apply import Outcome
 from .difference import masked

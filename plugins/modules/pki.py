@@ -16,6 +16,9 @@ description:
   - A certificate is kept as long as more than a third of its life is left and its names, issuer and key fit. An
     authority that is there already is taken as it is.
   - When the authority has to be replaced, C(ca.crt) holds the old one too until it has expired.
+  - Before it makes anything it finds out whether the play can work at all, because it is the first to write. It fails
+    with one sentence for each problem when the API cannot be reached, the namespace does not exist, this account lacks
+    a right that applying a cluster needs, or a node port of O(node_ports) is in use.
   - Keys never leave the Secrets, neither in results nor in diffs. In check mode no key is made.
 extends_documentation_fragment:
   - pgherd.postgres.cluster
@@ -67,6 +70,10 @@ options:
         description: Whether a client may use it.
         type: bool
         default: false
+  node_ports:
+    description: Node ports that the cluster asks for, each with the Service that asks.
+    type: dict
+    default: {}
   selector:
     description: Labels by which the cluster's objects are found.
     type: dict
@@ -104,6 +111,12 @@ changes:
   elements: str
   returned: success
   sample: ["created Secret demo-ca"]
+problems:
+  description: What stands in the way of the play.
+  type: list
+  elements: str
+  returned: when the play cannot work
+  sample: ["namespace databases does not exist. The play never makes namespaces: ask for it, or name another."]
 certificates:
   description: Every certificate with its Secret, when it expires, and why it was made anew (empty when it was kept).
   type: list
@@ -112,25 +125,20 @@ certificates:
   sample: [{"secret": "demo-ca", "expires": "2036-01-01T00:00:00+00:00", "reason": "it is missing"}]
 """
 
-import traceback
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.pgherd.postgres.plugins.module_utils import preflight
 from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Refused, Scope, apply_all, observe
 from ansible_collections.pgherd.postgres.plugins.module_utils.certificates import issue
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError, Unreachable, connect
 from ansible_collections.pgherd.postgres.plugins.module_utils.reporting import by_name, report
-
-try:
-    from ansible_collections.pgherd.postgres.plugins.module_utils.x509 import utcnow
-
-    PROBLEM = None
-except ImportError:
-    PROBLEM = traceback.format_exc()
+from ansible_collections.pgherd.postgres.plugins.module_utils.x509 import PROBLEM, utcnow
 
 CERTIFICATE = {
-    "secret": {"type": "str", "required": True},
+    # Only the name of one.
+    "secret": {"type": "str", "required": True, "no_log": False},
     "common_name": {"type": "str", "required": True},
     "dns": {"type": "list", "elements": "str", "default": []},
     "addresses": {"type": "list", "elements": "str", "default": []},
@@ -142,6 +150,10 @@ CERTIFICATE = {
 def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     namespace, api = params["namespace"], connect(module)
+    ports = {int(port): service for port, service in params["node_ports"].items()}
+    found = preflight.problems(api, namespace, ports)
+    if found:
+        module.fail_json(msg=f"{' '.join(found)} Nothing was changed.", problems=found)
     names = [params["authority"], *(each["secret"] for each in params["certificates"])]
     declared = [{"kind": "Secret", "metadata": {"name": name, "namespace": namespace}} for name in names]
     live = observe(api, Scope(namespace, params["selector"]), ["Secret"], declared)
@@ -170,6 +182,7 @@ def main() -> None:
         "authority": {"type": "str", "required": True},
         "common_name": {"type": "str", "required": True},
         "certificates": {"type": "list", "elements": "dict", "required": True, "options": CERTIFICATE},
+        "node_ports": {"type": "dict", "default": {}},
         "selector": {"type": "dict", "required": True},
         "labels": {"type": "dict", "required": True},
     }
@@ -178,7 +191,9 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib("cryptography"), exception=PROBLEM)
     try:
         module.exit_json(**run(module))
-    except (ApiError, Unreachable, Refused) as error:
+    except Unreachable as error:
+        module.fail_json(msg=f"{error}. Nothing was changed.")
+    except (ApiError, Refused) as error:
         module.fail_json(msg=str(error))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pgherd_lab import containers, process, signals
 from pgherd_lab.api import Refused
@@ -16,17 +16,17 @@ from pgherd_lab.faults import Effect
 NAMESPACE, CONTAINER = "databases", "database"
 FILLER = "pgherd-lab-fill"
 VOLUMES = "/run/lab/volumes"
-AGENT = re.compile(r"-m pgherd\.runtime\b|\bpgherd[-.\w/]*\s+(?:\S+\s+)*agent\b")
+AGENT = "pgherd.runtime"
 
 
-def is_agent(command: str) -> bool:
-    """Whether a command line is the agent's (`python -m pgherd.runtime`, or `pgherd agent`), not the fence's."""
-    return bool(AGENT.search(command))
+def is_agent(words: Sequence[str]) -> bool:
+    """Whether a command line is the agent's, `python -m pgherd.runtime ...`, and not the fence's that started it."""
+    return any(first == "-m" and second == AGENT for first, second in itertools.pairwise(words))
 
 
-def is_postgres(command: str, name: str) -> bool:
+def is_postgres(words: Sequence[str], name: str) -> bool:
     """Whether a process is PostgreSQL's: the postmaster or one of its children."""
-    return name == "postgres" or command.startswith("postgres:")
+    return name == "postgres" or bool(words and words[0].startswith("postgres:"))
 
 
 def find(lab: Lab, namespace: str, pod: str, container: str) -> Container:
@@ -34,11 +34,11 @@ def find(lab: Lab, namespace: str, pod: str, container: str) -> Container:
 
 
 def agents(found: Container) -> list[int]:
-    return [pid for pid in found.pids if is_agent(signals.command_line(pid))]
+    return [pid for pid in found.pids if is_agent(signals.arguments(pid))]
 
 
 def postgres(found: Container) -> list[int]:
-    return [pid for pid in found.pids if is_postgres(signals.command_line(pid), signals.program(pid))]
+    return [pid for pid in found.pids if is_postgres(signals.arguments(pid), signals.program(pid))]
 
 
 def postmaster(found: Container) -> int:

@@ -27,12 +27,13 @@ def state_line(pid: int) -> str:
     return next((" ".join(line.split()) for line in lines if line.startswith("State:")), "")
 
 
-def command_line(pid: int) -> str:
-    """Words separated by spaces; PostgreSQL's title for its processes; empty for a zombie."""
+def arguments(pid: int) -> list[str]:
+    """The words of its command line; for PostgreSQL's children one word, their title; empty for a zombie."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return ""
+        return []
+    return [word.decode(errors="replace") for word in raw.rstrip(b"\0 ").split(b"\0")] if raw else []
 
 
 def program(pid: int) -> str:

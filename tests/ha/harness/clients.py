@@ -25,9 +25,9 @@ class Database:
     options: str
     """Connection parameters without the host."""
 
-    def session(self, address: str) -> Connection:
+    def session(self, address: str, more: str = "") -> Connection:
         """A connection made inside the cluster's network; usable from anywhere."""
-        return inside(self.hub, lambda: psycopg.connect(f"host={address} {self.options}", autocommit=True))
+        return inside(self.hub, lambda: psycopg.connect(f"host={address} {self.options} {more}", autocommit=True))
 
     def ask(self, address: str, query: str) -> list[tuple[object, ...]]:
         with self.session(address) as session:
@@ -66,7 +66,7 @@ class Writer:
         while not self._stop.is_set():
             try:
                 if session is None or session.closed:
-                    session = self.database.session(self.address)
+                    session = self.database.session(self.address, "target_session_attrs=read-write")
                 row += 1
                 sent = time.monotonic()
                 session.execute("insert into written values (%s)", (row,))

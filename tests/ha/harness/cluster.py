@@ -189,6 +189,7 @@ class Cluster:
         """For a failed test: the lock object, and the end of each member's log."""
         parts = [json.dumps(self.objects.annotations(), indent=1)]
         for name, member in self.members.items():
-            lines = member.log.read_text(errors="replace").splitlines()[-40:] if member.log.exists() else []
+            lines = member.log.read_text(errors="replace").splitlines() if member.log.exists() else []
+            lines = [line for line in lines if "FATAL:" not in line and "DETAIL:" not in line][-120:]
             parts.append(f"--- {name}\n" + "\n".join(lines))
         return "\n".join(parts)

@@ -24,23 +24,23 @@ def api(rules: list[dict[str, Any]], namespace: Any = None, allowed: bool = Fals
 
 
 def test_nothing_in_the_way() -> None:
-    assert problems(api([ALL]), "databases", {}, "demo") == []
+    assert problems(api([ALL]), "databases", {}) == []
 
 
 def test_a_missing_namespace_is_named() -> None:
     missing = ApiError("GET", "/api/v1/namespaces/databases", 404, "not found")
-    (said,) = problems(api([ALL], missing), "databases", {}, "demo")
+    (said,) = problems(api([ALL], missing), "databases", {})
     assert said.startswith("namespace databases does not exist")
 
 
 def test_a_missing_right_is_named() -> None:
     rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "resourceNames": ["only-this"]}]
-    (said,) = problems(api(rules), "databases", {}, "demo")
+    (said,) = problems(api(rules), "databases", {})
     assert "get, list, create, patch, delete statefulsets.apps" in said and "watch" in said
 
 
 def test_an_authoriser_that_cannot_list_its_rules_is_asked_one_by_one() -> None:
-    assert problems(api([], allowed=True), "databases", {}, "demo") == []
+    assert problems(api([], allowed=True), "databases", {}) == []
 
 
 @pytest.mark.parametrize("may_look_everywhere", [True, False])
@@ -52,10 +52,10 @@ def test_a_taken_node_port_is_named_with_its_owner(may_look_everywhere: bool) ->
     found = {"items": [service("databases", "other")]}
     memory.answers["/api/v1/services"] = found if may_look_everywhere else ApiError("GET", "", 403, "forbidden")
     memory.answers["/api/v1/namespaces/databases/services"] = found
-    (said,) = problems(memory, "databases", {30432: "demo-ha"}, "demo")
+    (said,) = problems(memory, "databases", {30432: "demo-ha"})
     assert said == ("node port 30432, asked for by Service demo-ha, is in use by Service other in namespace databases.")
     memory.answers["/api/v1/services"] = {"items": [service("databases", "demo-ha")]}
-    assert not may_look_everywhere or problems(memory, "databases", {30432: "demo-ha"}, "demo") == []
+    assert not may_look_everywhere or problems(memory, "databases", {30432: "demo-ha"}) == []
 
 
 def pod(name: str, ready: bool, role: str, **status: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from msgspec.structs import replace
+from starlette.types import Receive, Scope, Send
 
 from pgherd.model.member import Pod
 from pgherd.model.settings import InvalidSetting, RestSettings
@@ -26,8 +27,10 @@ AUTHORITY, STRANGER = Authority(), Authority("another-ca")
 
 
 class Running:
-    def __init__(self, port: int, folder: Path, said: list[str], source: Source) -> None:
+    def __init__(self, port: int, folder: Path, said: list[str], source: Source, seen: set[object]) -> None:
         self.port, self.folder, self.said, self.source = port, folder, said, source
+        self.connections = seen
+        """Where requests came from."""
 
     def url(self, path: str) -> str:
         return f"https://127.0.0.1:{self.port}{path}"
@@ -40,12 +43,18 @@ async def serving(folder: Path, source: Source | None = None) -> AsyncIterator[R
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     settings = RestSettings(certificates=str(folder), listen="127.0.0.1")
     settings = replace(settings, port=0)
-    task = asyncio.create_task(server.serve(build(source), settings, said.append, ready.set_result))
+    app, seen = build(source), set()
+
+    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.add(scope["client"])
+        await app(scope, receive, send)
+
+    task = asyncio.create_task(server.serve(counting, settings, said.append, ready.set_result))
     await asyncio.wait({task, ready}, timeout=5, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
         task.result()
     try:
-        yield Running(ready.result(), folder, said, source)
+        yield Running(ready.result(), folder, said, source, seen)
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -201,10 +210,10 @@ async def test_peers_answer_and_connections_are_kept(folder: Path, tmp_path: Pat
         for _ in range(3):
             assert await client.ask([pod()]) == {"demo-a-0": PRIMARY}
         assert client.why == {} and rest.source.refreshed == 3
-        pool = client._client._transport._pool  # type: ignore[union-attr]
-        assert len(pool.connections) == 1
+        assert len(rest.connections) == 1
         AUTHORITY.write(own, "demo-b-0")
         assert await client.ask([pod()]) == {"demo-a-0": PRIMARY}, "renewed certificates"
+        assert len(rest.connections) == 2
         await client.aclose()
 
 

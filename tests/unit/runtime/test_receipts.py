@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from tests.unit.runtime.stand_ins import Bench, reached
 
-from pgherd.model.actions import Decision, Loser, PollPeers, Reason, WriteLease
+from pgherd.model.actions import Loser, Reason, WriteLease
 from pgherd.model.knowledge import Knowledge, WriteKind
 from pgherd.model.lease import Holder, Lease
 from pgherd.model.position import Position
@@ -44,7 +44,9 @@ async def test_a_failover_from_detection_to_first_write(tmp_path: Path) -> None:
     receipts = Receipts(bench.state, bench.identity, tmp_path, bench.log)
     bench.state.knowledge = Knowledge(record=OLD)
     bench.state.server = Server(position=Position(1, 0x5000100))
-    receipts.decided(bench.state.view(0.0, 0.0), Decision((PollPeers(),), REASON))
+    receipts.decided(bench.state.view(0.0, 5.0), 5.0)  # the lease stands
+    bench.clock.now = 11.0
+    receipts.decided(bench.state.view(0.0, 11.0), 11.0)
     record = bench.mine(OLD, epoch=5, holder=Holder("uid-demo-0", "", "n2", 2, 1))
     action = WriteLease(WriteKind.TAKE, record, losers=(Loser("demo-2", "behind"),), at_risk=72)
     receipts.written(action, OLD, record, REASON)

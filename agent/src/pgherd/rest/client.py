@@ -2,6 +2,8 @@
 
 Dialled by pod IP, so that no name service is needed while the cluster is in trouble; the certificate must name
 the member all the same (`<member>.<cluster>-pods`), so an address that another pod took over is not believed.
+
+HTTP by h11 over asyncio's streams: what a frozen peer leaves half open is dropped for certain when time is up.
 """
 
 from __future__ import annotations
@@ -11,90 +13,149 @@ import ssl
 from collections.abc import Iterable
 from pathlib import Path
 
-import httpx2
+import h11
 import msgspec
 
 from pgherd.model.member import MemberStatus, Pod
 from pgherd.rest.certificates import Signature, client_context, signature
 
 TIMEOUT = 1.0
-KEPT = 60.0
-"""Seconds that an idle connection is kept; the server keeps it longer."""
+LARGEST = 1 << 20
+"""Bytes of an answer; a member's words take a few hundred."""
 
-_STALE = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
-"""A kept connection that the peer closed just now."""
+
+class Unbelievable(Exception):
+    """An answer that is not the asked member's words."""
+
+
+class _Connection:
+    """One kept connection to a peer."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str) -> None:
+        self._reader, self._writer, self.address = reader, writer, address
+        self._http = h11.Connection(h11.CLIENT)
+
+    @property
+    def usable(self) -> bool:
+        idle = self._http.our_state is h11.IDLE
+        return idle and not self._reader.at_eof() and not self._writer.is_closing()
+
+    def drop(self) -> None:
+        """At once: a peer that is frozen never takes part in closing."""
+        self._writer.transport.abort()
+
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body. Raises ConnectionError, h11.RemoteProtocolError, Unbelievable."""
+        ask = h11.Request(method="GET", target=path, headers=[("Host", self.address), ("Accept", "application/json")])
+        self._writer.write(self._http.send(ask) + self._http.send(h11.EndOfMessage()))
+        await self._writer.drain()
+        status, body = 0, b""
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                self._http.receive_data(await self._reader.read(65536))
+            elif isinstance(event, h11.Response):
+                status = event.status_code
+            elif isinstance(event, h11.Data):
+                body += event.data
+                if len(body) > LARGEST:
+                    raise Unbelievable(f"GET {path} answered more than {LARGEST} bytes")
+            elif isinstance(event, h11.EndOfMessage):
+                break
+            elif isinstance(event, h11.ConnectionClosed):
+                raise ConnectionResetError("the connection was closed")
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+        return status, body
 
 
 class PeerClient:
-    """Keeps connections between polls; `why` says what went wrong with each member that did not answer last."""
+    """Keeps one connection to each peer; `why` says what went wrong with those that did not answer last."""
 
     def __init__(self, cluster: str, certificates: Path | str, port: int = 8008, limit: float = TIMEOUT) -> None:
         self._cluster, self._port, self._limit = cluster, port, limit
         self._folder = Path(certificates)
-        self._client: httpx2.AsyncClient | None = None
+        self._context: ssl.SSLContext | None = None
         self._signature: Signature | None = None
+        self._kept: dict[str, _Connection] = {}
         self.why: dict[str, str] = {}
 
     async def ask(self, pods: Iterable[Pod]) -> dict[str, MemberStatus | None]:
         """By member: its words, or None when it did not say them within the time limit. Never raises for a peer."""
         asked = tuple(pods)
         try:
-            client = await self._open()
+            context = self._certificates()
         except (OSError, ssl.SSLError) as error:
             self.why = {pod.member: f"no usable certificates in {self._folder}: {error}" for pod in asked}
             return dict.fromkeys(self.why)
         self.why = {}
-        answers = await asyncio.gather(*(self._one(client, pod) for pod in asked))
+        for member in self._kept.keys() - {pod.member for pod in asked}:
+            self._kept.pop(member).drop()
+        answers = await asyncio.gather(*(self._one(context, pod) for pod in asked))
         return dict(zip((pod.member for pod in asked), answers, strict=True))
 
     async def aclose(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        for connection in self._kept.values():
+            connection.drop()
+        self._kept.clear()
+        await asyncio.sleep(0)
 
-    async def _open(self) -> httpx2.AsyncClient:
-        """The client, made anew when the certificates changed."""
+    def _certificates(self) -> ssl.SSLContext:
+        """The context, made anew when the files changed; then no connection of before is used again."""
         found = signature(self._folder)
-        if self._client is None or found != self._signature:
-            context = client_context(self._folder)
-            await self.aclose()
-            self._client = httpx2.AsyncClient(
-                verify=context,
-                trust_env=False,
-                timeout=self._limit,
-                limits=httpx2.Limits(keepalive_expiry=KEPT),
-            )
-            self._signature = found
-        return self._client
+        if self._context is None or found != self._signature:
+            self._context, self._signature = client_context(self._folder), found
+            for connection in self._kept.values():
+                connection.drop()
+            self._kept.clear()
+        return self._context
 
-    async def _one(self, client: httpx2.AsyncClient, pod: Pod) -> MemberStatus | None:
+    async def _one(self, context: ssl.SSLContext, pod: Pod) -> MemberStatus | None:
         try:
             async with asyncio.timeout(self._limit):
-                return self._believed(pod, await self._get(client, pod))
+                return self._believed(pod, *await self._get(context, pod))
         except TimeoutError:
             self.why[pod.member] = f"no answer within {self._limit:g} s"
         except Exception as error:  # whatever one peer does, the others' answers count
             self.why[pod.member] = str(error) or type(error).__name__
         return None
 
-    async def _get(self, client: httpx2.AsyncClient, pod: Pod) -> bytes:
+    async def _get(self, context: ssl.SSLContext, pod: Pod) -> tuple[int, bytes]:
+        kept = self._kept.get(pod.member)
+        if kept is not None and kept.usable and kept.address == pod.address:
+            try:
+                return await self._over(kept, pod)
+            except (ConnectionError, h11.RemoteProtocolError):
+                pass  # the peer closed it in this very moment
+        elif kept is not None:
+            self._kept.pop(pod.member).drop()
+        return await self._over(await self._open(context, pod), pod)
+
+    async def _open(self, context: ssl.SSLContext, pod: Pod) -> _Connection:
         if not pod.address:
-            raise ValueError("the pod has no address")
-        host = f"[{pod.address}]" if ":" in pod.address else pod.address
-        url, names = f"https://{host}:{self._port}/member", {"sni_hostname": f"{pod.member}.{self._cluster}-pods"}
+            raise Unbelievable("the pod has no address")
+        name = f"{pod.member}.{self._cluster}-pods"
+        streams = await asyncio.open_connection(pod.address, self._port, ssl=context, server_hostname=name)
+        return _Connection(*streams, pod.address)
+
+    async def _over(self, connection: _Connection, pod: Pod) -> tuple[int, bytes]:
+        """Ask over this connection, and keep it only if all went well."""
+        self._kept.pop(pod.member, None)
         try:
-            answer = await client.get(url, extensions=names)
-        except _STALE:
-            answer = await client.get(url, extensions=names)
-        if answer.status_code != 200:
-            raise ValueError(f"GET /member answered {answer.status_code}")
-        return answer.content
+            answer = await connection.get("/member")
+        except BaseException:
+            connection.drop()
+            raise
+        self._kept[pod.member] = connection
+        return answer
 
     @staticmethod
-    def _believed(pod: Pod, body: bytes) -> MemberStatus:
+    def _believed(pod: Pod, code: int, body: bytes) -> MemberStatus:
+        if code != 200:
+            raise Unbelievable(f"GET /member answered {code}")
         status = msgspec.json.decode(body, type=MemberStatus)
         if (status.member, status.uid) != (pod.member, pod.uid):
-            raise ValueError(f"the answer is of {status.member} (pod UID {status.uid})")
+            raise Unbelievable(f"the answer is of {status.member} (pod UID {status.uid})")
         return status
 
 

@@ -177,7 +177,7 @@ class Agent:
             self.writer.settle()
             view = state.view(self._parts.fence.deadline(), now)
             decision = self._parts.decide(view, now)
-            self.receipts.decided(view, decision)
+            self.receipts.decided(view, now)
             self._say(decision.reason)
             if any(isinstance(action, Exit) for action in decision.actions):
                 return

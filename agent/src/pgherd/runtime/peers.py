@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from pgherd.model.member import MemberStatus, Pod
@@ -13,6 +14,10 @@ Ask = Callable[[tuple[Pod, ...]], Awaitable[Mapping[str, MemberStatus | None]]]
 
 IDLE_ROUNDS = 3
 """A replica asks only every so many `loop_wait`: with a lease to take it asks at once, as the decision wants."""
+
+
+LEAST = 0.1
+"""Seconds between two polls at least: a decision that waits for an answer orders one each time it looks."""
 
 
 class Peers:
@@ -37,4 +42,5 @@ class Peers:
                 await self.poll()
             rounds = 1 if self._state.knowledge.held else IDLE_ROUNDS
             pause = self._state.configuration.loop_wait * rounds if self._state.pods is not None else 0.1
-            await self.wanted.wait(pause)
+            await asyncio.sleep(LEAST)
+            await self.wanted.wait(pause - LEAST)

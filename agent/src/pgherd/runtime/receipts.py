@@ -11,9 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from pgherd.decide.election import Opening, opening
 from pgherd.kubernetes.store import ConfigStore, Conflict, StoreError
-from pgherd.model.actions import Decision, Loser, PollPeers, Reason, WriteLease
-from pgherd.model.knowledge import WriteKind
+from pgherd.model.actions import Loser, Reason, WriteLease
+from pgherd.model.knowledge import WriteKind, holds
 from pgherd.model.lease import Lease
 from pgherd.model.position import Position, format_lsn
 from pgherd.model.settings import Identity
@@ -70,16 +71,12 @@ class Receipts:
         self._open: Receipt | None = self._load()
         self.complete: asyncio.Queue[Receipt] = asyncio.Queue()
 
-    def decided(self, view: View, decision: Decision) -> None:
-        """Notes when the old lease was first seen ended: the first decision that acts on it."""
+    def decided(self, view: View, now: float) -> None:
+        """Notes the first decision that saw the old lease ended, or proof that it may be taken."""
         record = view.knowledge.record
-        if record is None or view.knowledge.held is not None or self._detected[0] == record.epoch:
+        if record is None or self._detected[0] == record.epoch or holds(view.knowledge, now):
             return
-        acts = any(
-            isinstance(action, PollPeers) or (isinstance(action, WriteLease) and action.kind is WriteKind.TAKE)
-            for action in decision.actions
-        )
-        if acts:
+        if isinstance(opening(view, now), Opening):
             self._detected = (record.epoch, wall())
 
     def written(self, action: WriteLease, before: Lease, record: Lease, reason: Reason) -> None:

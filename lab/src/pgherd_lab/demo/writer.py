@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "sslmode": "verify-full",
     "sslrootcert": "/cluster/ca.crt",
     "connect_timeout": 2,
@@ -42,7 +42,7 @@ def boottime() -> float:
 
 
 def connect() -> psycopg.Connection[Any]:
-    member = {key: os.environ[key.upper()] for key in ("host", "hostaddr") if key.upper() in os.environ}
+    member: dict[str, Any] = {key: os.environ[key.upper()] for key in ("host", "hostaddr") if key.upper() in os.environ}
     connection = psycopg.connect(os.environ["URI"], autocommit=True, **OPTIONS, **member)
     connection.prepare_threshold = None
     return connection

@@ -1,0 +1,206 @@
+"""What a user must notice of each fault, and what must never happen: no acknowledged row lost, no two primaries.
+
+Asynchronous replication may lose what was not sent when the old primary died; the receipt says how much.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.ha.harness.clients import Ack, Writer
+from tests.ha.harness.cluster import Cluster
+from tests.ha.harness.member import Member
+from tests.ha.harness.wait import eventually
+
+START = 30.0
+"""Seconds for three empty members to become a cluster, on a busy machine."""
+REJOIN = 40.0
+STEP = 1_000_000
+
+
+@pytest.fixture
+def running(cluster: Cluster) -> Cluster:
+    cluster.start()
+    cluster.wait_ready(START)
+    return cluster
+
+
+@pytest.fixture
+def leader(running: Cluster) -> Member:
+    found = eventually("a writable leader", running.writable, START)
+    with running.database.session(found.address) as session:
+        session.execute("create table written (row bigint primary key)")
+    return found
+
+
+@pytest.fixture
+def writers(running: Cluster, leader: Member) -> Iterator[dict[str, Writer]]:
+    """One writer per member by pod IP, each with rows of its own."""
+    made = {name: Writer(running.database, member.address) for name, member in running.members.items()}
+    for index, writer in enumerate(made.values()):
+        writer.start(index * STEP)
+    eventually("first rows", lambda: len(made[leader.name].acks) > 10, 10)
+    yield made
+    for writer in made.values():
+        writer.stop()
+
+
+def rows(cluster: Cluster, member: Member) -> set[int]:
+    return {int(str(row[0])) for row in cluster.database.ask(member.address, "select row from written")}
+
+
+def check_one_primary_at_a_time(old: list[Ack], new: list[Ack]) -> None:
+    """Invariant S1, as clients see it."""
+    assert old and new
+    assert old[-1].done < new[0].sent or old[-1].done < new[0].done, "both accepted writes"
+
+
+def check_rejoined(cluster: Cluster, leader: Member) -> None:
+    """Every other member streams from the leader, on its timeline."""
+    eventually("all others stream", lambda: len(cluster.streaming()) == len(cluster.members) - 1, REJOIN)
+    timeline = cluster.timeline(leader)
+    for name, member in cluster.members.items():
+        if member is not leader:
+            query = "select received_tli from pg_stat_wal_receiver"
+            eventually(
+                f"{name} on timeline {timeline}",
+                lambda member=member, query=query: (
+                    cluster.database.ask(member.address, query)[0][0] in (timeline, None)
+                ),
+                REJOIN,
+            )
+
+
+def test_three_empty_members_become_a_cluster(cluster: Cluster) -> None:
+    began = time.monotonic()
+    cluster.start()
+    leader = cluster.wait_ready(START)
+    print(f"cold start: {time.monotonic() - began:.1f} s")
+    annotations = cluster.objects.annotations()
+    assert annotations["transitions"] == "1"
+    assert {"acquireTime", "leader", "optime", "renewTime", "ttl", "slots", "retain_slots"} <= annotations.keys()
+    others = {name.replace("-", "_") for name in cluster.names if name != leader.name}
+    eventually("every replica's slot in the lock", lambda: slots(cluster) == others, 10)
+    for name in cluster.names:
+        wanted = "primary" if name == leader.name else "replica"
+        eventually(f"label of {name}", lambda name=name, wanted=wanted: cluster.objects.role(name) == wanted, 10)
+    assert cluster.objects.history() == []
+
+
+def slots(cluster: Cluster) -> set[str]:
+    import json
+
+    return set(json.loads(cluster.objects.annotations().get("slots", "{}")))
+
+
+def test_an_idle_cluster_writes_the_lock_only_to_renew_it(running: Cluster) -> None:
+    eventually("slots", lambda: len(slots(running)) == 2, 10)
+    time.sleep(2)  # what follows a start has settled
+    seen, end = set(), time.monotonic() + 6 * float(running.configuration["loop_wait"])
+    while time.monotonic() < end:
+        metadata = running.objects.lock().metadata
+        assert metadata is not None
+        seen.add(metadata.resourceVersion)
+        time.sleep(0.1)
+    assert len(seen) <= 8
+
+
+def test_a_silent_node_is_failed_over_after_ttl(running: Cluster, leader: Member, writers: dict[str, Writer]) -> None:
+    began = time.monotonic()
+    running.vanish(leader)
+    new = eventually("a new leader", lambda: running.writable(leader), running.ttl + 10)
+    eventually("a write on it", lambda: writers[new.name].acks, 5)
+    gap = writers[new.name].acks[0].done - writers[leader.name].acks[-1].done
+    print(f"silent node: gap {gap:.2f} s with ttl {running.ttl:g} ({time.monotonic() - began:.2f} s)")
+    assert gap >= running.ttl - running.configuration["loop_wait"] - 1  # nobody took it early: silence proves nothing
+    assert gap <= running.ttl + 3
+    assert running.timeline(new) == 2
+    check_one_primary_at_a_time(writers[leader.name].acks, writers[new.name].acks)
+    [receipt] = eventually("a receipt", running.objects.history, 5)
+    assert (receipt["from"]["member"], receipt["to"]["member"]) == (leader.name, new.name)
+    assert receipt["detected"] <= receipt["lease"] <= receipt["promoted"] <= receipt["first_write"]
+    running.come_back(leader)
+    check_rejoined(running, new)
+    lost = {ack.row for ack in writers[leader.name].acks} - rows(running, new)
+    print(f"silent node: {len(lost)} rows of {len(writers[leader.name].acks)} lost")
+    assert not {ack.row for ack in writers[new.name].acks} - rows(running, new)
+
+
+def test_sigterm_hands_over_without_loss(running: Cluster, leader: Member, writers: dict[str, Writer]) -> None:
+    assert leader.terminate() == 0
+    new = eventually("a new leader", lambda: running.writable(leader), 10)
+    eventually("a write on it", lambda: writers[new.name].acks, 5)
+    gap = writers[new.name].acks[0].done - writers[leader.name].acks[-1].done
+    print(f"SIGTERM: gap {gap:.2f} s")
+    assert gap < running.ttl  # handed over, not waited out
+    check_one_primary_at_a_time(writers[leader.name].acks, writers[new.name].acks)
+    assert not {ack.row for ack in writers[leader.name].acks} - rows(running, new)
+    leader.start()
+    check_rejoined(running, new)
+
+
+def test_a_killed_postmaster_is_restarted_in_place(
+    running: Cluster, leader: Member, writers: dict[str, Writer]
+) -> None:
+    before = len(writers[leader.name].acks)
+    leader.kill_postmaster()
+    eventually("writes again", lambda: len(writers[leader.name].acks) > before + 50, 15)
+    times = [ack.done for ack in writers[leader.name].acks]
+    print(f"postmaster killed: gap {max(b - a for a, b in itertools.pairwise(times)):.2f} s")
+    assert running.leader() is leader
+    assert running.timeline(leader) == 1
+    assert not {ack.row for ack in writers[leader.name].acks} - rows(running, leader)
+
+
+def test_a_killed_agent_costs_no_write(running: Cluster, leader: Member, writers: dict[str, Writer]) -> None:
+    pid = leader.agent()
+    leader.kill_agent()
+    eventually("another agent", lambda: leader.agent() != pid, 10)
+    before = running.objects.annotations()["renewTime"]
+    eventually("a renewal by it", lambda: running.objects.annotations()["renewTime"] > before, 10)
+    assert running.leader() is leader
+    assert running.objects.annotations()["transitions"] == "1"
+    times = [ack.done for ack in writers[leader.name].acks]
+    assert max(b - a for a, b in itertools.pairwise(times)) < 1.0
+
+
+def test_a_frozen_agent_is_fenced_before_its_lease_ends(
+    running: Cluster, leader: Member, writers: dict[str, Writer]
+) -> None:
+    frozen = leader.freeze_agent()
+    new = eventually("a new leader", lambda: running.writable(leader), running.ttl + 10)
+    eventually("a write on it", lambda: writers[new.name].acks, 5)
+    check_one_primary_at_a_time(writers[leader.name].acks, writers[new.name].acks)
+    gap = writers[new.name].acks[0].done - writers[leader.name].acks[-1].done
+    print(f"frozen agent: gap {gap:.2f} s with ttl {running.ttl:g}")
+    assert gap > 0.5  # dead for the whole margin before anybody may take the lease
+    eventually("the frozen agent is replaced", lambda: leader.agent() != frozen, 15)
+    check_rejoined(running, new)
+    lost = {ack.row for ack in writers[leader.name].acks} - rows(running, new)
+    late = [ack for ack in writers[leader.name].acks if ack.row in lost]
+    assert all(writers[leader.name].acks[-1].done - ack.done < 0.1 for ack in late)
+
+
+def test_a_killed_container_is_taken_back_in_place(
+    running: Cluster, leader: Member, writers: dict[str, Writer]
+) -> None:
+    before = len(writers[leader.name].acks)
+    leader.kill()
+    leader.report()
+    leader.start()
+    eventually("writes again", lambda: any_new(writers, leader, before), running.ttl + 10)
+    holder = eventually("a writable leader", running.writable, 10)
+    assert int(running.objects.annotations()["transitions"]) >= 2
+    acks = {ack.row for ack in writers[leader.name].acks}
+    if holder is leader:
+        assert not acks - rows(running, holder)
+    check_rejoined(running, holder)
+
+
+def any_new(writers: dict[str, Writer], leader: Member, before: int) -> bool:
+    others = any(writer.acks for name, writer in writers.items() if name != leader.name)
+    return others or len(writers[leader.name].acks) > before + 10

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# ansible-test's sanity tests of the collection: sanity.sh [options of ansible-test sanity].
+# They need a real directory ansible_collections/pgherd/postgres and a home of their own, so both are made in .build.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+home=$root/.build/sanity/home
+copy=$root/.build/sanity/ansible_collections/pgherd/postgres
+
+# ansible-test downloads pip's installer unless it finds one; this one needs no network.
+mkdir -p "$home/.ansible/test/cache" "$copy" "$root/.build/sanity/ansible_collections/kubernetes"
+for name in get_pip_24_2.py get_pip_25_2.py; do
+  printf 'import ensurepip\nensurepip.bootstrap(upgrade=True, default_pip=True)\n' > "$home/.ansible/test/cache/$name"
+done
+ln -sfn "$root/.build/collections/ansible_collections/kubernetes/core" \
+  "$root/.build/sanity/ansible_collections/kubernetes/core"
+
+# Only what an installed collection has, and what ansible-test keeps beside it.
+for part in plugins roles playbooks meta changelogs galaxy.yml; do
+  rm -rf "${copy:?}/$part"
+  cp -r "$root/$part" "$copy/"
+done
+[ -f "$root/README.md" ] && cp "$root/README.md" "$copy/"
+mkdir -p "$copy/tests"
+rm -rf "$copy/tests/sanity" && cp -r "$root/tests/sanity" "$copy/tests/"
+find "$copy" -name __pycache__ -prune -exec rm -rf {} +
+cd "$copy"
+# ansible-test asks git which files there are; what it writes itself is not ours.
+echo tests/output > .gitignore
+[ -d .git ] || git init --quiet .
+git add --all
+version=$("$root/.build/venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+HOME=$home exec "$root/.build/venv/bin/ansible-test" sanity --color no --venv --python "$version" "$@"
