@@ -145,4 +145,3 @@ def _own_notes(seen: Observation, status: MemberStatus, role: str) -> list[str]:
     if expected and expected.isdigit() and status.system_identifier not in (None, expected):
         notes.append(f"another system identifier: {status.system_identifier}")
     return notes
-

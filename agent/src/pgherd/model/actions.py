@@ -57,7 +57,7 @@ class Initialise(Action, frozen=True):
 
 
 class Clone(Action, frozen=True):
-    """pg_basebackup from `source` (task CLONE). `replace`: keep divergent WAL aside, then replace existing data (S5)."""
+    """pg_basebackup from `source` (task CLONE). `replace`: keep divergent WAL aside, then replace the data (S5)."""
 
     source: str
     replace: bool = False
@@ -70,7 +70,7 @@ class Rewind(Action, frozen=True):
 
 
 class Start(Action, frozen=True):
-    """Start PostgreSQL (task START). `writable` only under an armed fence; else as a standby of `source` (None: of nobody)."""
+    """Start PostgreSQL (task START). `writable` only under an armed fence; else a standby of `source` (None: nobody)."""
 
     writable: bool
     source: str | None = None

@@ -20,7 +20,7 @@ class Holder(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     uid: str
     """metadata.uid of the pod."""
     container: str
-    """containerID of `database` as the kubelet shows it, or "" while it cannot be known for sure (proof 2 is void then)."""
+    """containerID of `database` as the kubelet shows it, or "" while it is not certain (proof 2 is void then)."""
     nonce: str
     """Fresh for every write: a record is one's own only by this."""
     timeline: int

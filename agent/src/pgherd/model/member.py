@@ -13,7 +13,7 @@ class MemberStatus(msgspec.Struct, frozen=True):
     member: str
     uid: str
     state: str
-    """stopped, crashed, starting, running, stopping, and while a task runs: initialising, cloning, rewinding, promoting."""
+    """stopped, crashed, starting, running, stopping; while a task runs: initialising, cloning, rewinding, promoting."""
     role: str
     """primary, replica, or none."""
     system_identifier: str | None = None

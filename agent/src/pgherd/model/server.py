@@ -43,7 +43,7 @@ class Server(msgspec.Struct, frozen=True):
     was_primary: bool = False
     """Stopped, and pg_control says it last ran as a primary ("in production" or "shut down")."""
     position: Position | None = None
-    """The newest WAL it has: written (primary), the larger of received and replayed (standby), or pg_control's (stopped)."""
+    """The newest WAL it has: written (primary), received or replayed (standby), or pg_control's (stopped)."""
     history: History = ()
     """Ancestors of position.timeline."""
     replayed: int = 0
