@@ -54,7 +54,7 @@ def main() -> None:
     """Upstream Kubernetes on this machine, and ways to break it."""
 
 
-@main.command()
+@main.command("doctor")
 @click.option("--install", is_flag=True, help="Install missing Debian packages through apt.")
 def check(install: bool) -> None:
     """What this machine has and what it lacks."""
@@ -66,10 +66,6 @@ def check(install: bool) -> None:
         click.echo(f"{'no  ' if finding.problem else 'ok  '}{finding.subject:<12}{finding.problem or finding.shown}")
     if any(finding.problem for finding in findings):
         sys.exit(1)
-
-
-check.name = "doctor"
-main.add_command(check, "doctor")
 
 
 @main.command()
@@ -133,6 +129,26 @@ def status() -> None:
         click.echo(f"  {record.name:<12}{'runs' if process.alive(record) else 'dead':<6}{record.pid:>8}  {record.log}")
     if state != "up":
         sys.exit(1)
+
+
+@main.command()
+@click.argument("who", required=False)
+@click.option("-n", "--lines", default=50, show_default=True, type=click.IntRange(min=1))
+def logs(who: str | None, lines: int) -> None:
+    """The last lines of a component's log; without WHO the names that there are.
+
+    WHO is a process of the control plane (api, etcd, controllers, ...), or a node's program as NODE/PROGRAM.
+    """
+    layout = Lab().layout
+    found = {path.stem: path for path in sorted(layout.logs.glob("*.log"))}
+    for node in sorted((layout.state / "nodes").glob("*")):
+        found |= {f"{node.name}/{path.stem}": path for path in sorted((node / "log").glob("*.log"))}
+    if who is None:
+        click.echo("\n".join(found) or f"no logs in {layout.state}")
+        return
+    if who not in found:
+        raise LabError(f"there is no log of {who}; there are {', '.join(found) or 'none'}")
+    click.echo(process.tail(found[who], lines))
 
 
 @main.command("shell-node", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

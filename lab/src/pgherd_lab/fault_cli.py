@@ -68,9 +68,10 @@ def _api(name: str, act: Callable[[Lab], Effect], help_text: str) -> None:
 @fault.command("cut", help="Cut a node's links: packets vanish, nothing is refused.")
 @click.argument("node")
 @click.option("--from", "what", type=click.Choice(links.WHAT), default="all", show_default=True)
+@click.option("--loss", type=click.IntRange(1, 100), default=100, show_default=True, help="Per cent of the packets.")
 @AS_JSON
-def cut(node: str, what: str, as_json: bool) -> None:
-    show(faults.cut(Lab(), node, what), as_json)
+def cut(node: str, what: str, loss: int, as_json: bool) -> None:
+    show(faults.cut(Lab(), node, what, loss), as_json)
 
 
 @fault.command("delete-pod", help="Delete a pod through the API and wait until it is gone.")

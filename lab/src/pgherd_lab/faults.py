@@ -72,17 +72,32 @@ def thaw_node(lab: Lab, name: str) -> Effect:
     return Effect("thaw-node", name, f"{name}: {len(pids)} processes go on", facts={"pids": pids})
 
 
-def cut(lab: Lab, name: str, what: str = "all") -> Effect:
-    """Cut a node from `api`, `nodes` or `all`; replaces an earlier cut of the node."""
+def cut(lab: Lab, name: str, what: str = "all", loss: int = 100) -> Effect:
+    """Cut a node from `api`, `nodes` or `all`; replaces an earlier cut of the node. `loss`: per cent of packets."""
     node = _running(lab, name)
     if what not in links.WHAT:
         raise LabError(f"a node is cut from {', '.join(links.WHAT)}, not from {what}")
-    links.cut(node.namespace, name, node.peers, what)
+    if not 1 <= loss <= 100:
+        raise LabError(f"loss={loss}: must be 1 to 100 per cent")
+    links.cut(node.namespace, name, node.peers, what, loss)
+    if loss < 100:
+        return _thinned(lab, node, what, loss)
     seen = links.probe(node.namespace, _answering(lab, links.targets(name, node.peers, what)))
     if "open" in seen.values():
         raise LabError(f"{name} still reaches {[target for target, state in seen.items() if state == 'open']}")
     return Effect("cut", name, f"{name} is cut from {what}: no connection to {', '.join(seen) or 'anything'}",
                   facts={"from": what, "targets": seen})  # fmt: skip
+
+
+def _thinned(lab: Lab, node: Node, what: str, loss: int) -> Effect:
+    """Proved by packets that the rules have taken: the node's own, and attempts to connect."""
+    end = time.monotonic() + 20
+    while (taken := links.dropped(node.namespace)) == 0:
+        if time.monotonic() > end:
+            raise LabError(f"no packet of {node.name} was lost in 20 s")
+        links.probe(node.namespace, links.targets(node.name, node.peers, what))
+    text = f"{node.name} loses {loss} % of its packets to and from {what}: {taken} so far"
+    return Effect("cut", node.name, text, facts={"from": what, "loss": loss, "dropped": taken})
 
 
 def heal(lab: Lab, name: str) -> Effect:

@@ -1,11 +1,14 @@
 """Cut links of a node: nftables rules in the node's own namespace, in a table that nothing else uses.
 
 The cut is silent, as a pulled cable is: packets vanish, nobody gets a reset. `api` cuts the API server's and the
-kubelet's TCP, names still resolve; `nodes` cuts other nodes and their pods; `all` cuts the cable.
+kubelet's TCP, names still resolve; `nodes` cuts other nodes and their pods; `all` cuts the cable. A `loss` below 100
+thins the link out instead: each packet vanishes with that probability (nftables' own random numbers, since the
+kernel's netem is often not there).
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 
@@ -41,8 +44,9 @@ def matches(node: str, peers: Sequence[str], what: str) -> list[str]:
     return [f"ip daddr {listed}", f"ip saddr {listed}"]
 
 
-def ruleset(node: str, peers: Sequence[str], what: str) -> str:
+def ruleset(node: str, peers: Sequence[str], what: str, loss: int = 100) -> str:
     """The whole table. Priority 10: after the Services' address translation, which it must see through."""
+    chance = "" if loss >= 100 else f"numgen random mod 100 < {loss} "
     chains = []
     for hook in ("input", "output", "forward"):
         found = matches(node, peers, what)
@@ -50,15 +54,22 @@ def ruleset(node: str, peers: Sequence[str], what: str) -> str:
             found = [each for each in found if "oifname" not in each]
         if hook == "output":
             found = [each for each in found if "iifname" not in each]
-        rules = "\n".join(f"    {each} counter drop" for each in found)
+        rules = "\n".join(f"    {each} {chance}counter drop" for each in found)
         head = f"    type filter hook {hook} priority 10; policy accept;"
         chains.append(f"  chain {hook} {{\n{head}\n{rules}\n  }}")
     body = "\n".join(chains)
     return f"table inet {TABLE} {{}}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n{body}\n}}\n"
 
 
-def cut(namespace: str, node: str, peers: Sequence[str], what: str) -> None:
-    run(network.inside(namespace, "nft", "-f", "-"), 10, stdin=ruleset(node, peers, what))
+def cut(namespace: str, node: str, peers: Sequence[str], what: str, loss: int = 100) -> None:
+    run(network.inside(namespace, "nft", "-f", "-"), 10, stdin=ruleset(node, peers, what, loss))
+
+
+def dropped(namespace: str) -> int:
+    """Packets that the rules have taken so far."""
+    shown = json.loads(run(network.inside(namespace, "nft", "-j", "list", "table", "inet", TABLE), 10))
+    expressions = (each for item in shown["nftables"] if "rule" in item for each in item["rule"]["expr"])
+    return sum(each["counter"]["packets"] for each in expressions if "counter" in each)
 
 
 def heal(namespace: str) -> None:

@@ -49,6 +49,12 @@ def test_a_cut_from_nodes_spares_the_node_itself_and_the_api() -> None:
     assert "10.244.1.0/24" not in rules and "10.250.0.1 " not in rules
 
 
+def test_a_thinned_link_loses_by_chance() -> None:
+    rules = links.ruleset("node1", NODES, "api", loss=30)
+    assert "ip daddr 10.250.0.1 meta l4proto tcp numgen random mod 100 < 30 counter drop" in rules
+    assert "numgen" not in links.ruleset("node1", NODES, "api")
+
+
 def test_a_cut_cable_has_no_impossible_rule() -> None:
     rules = links.ruleset("node1", NODES, "all")
     chains = rules.split("chain ")[1:]
