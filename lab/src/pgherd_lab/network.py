@@ -37,6 +37,15 @@ def pods(node: str) -> str:
     return f"10.244.{number(node)}.0/24"
 
 
+def hardware(own: str) -> str:
+    """A MAC address that belongs to an address for good.
+
+    Left to the kernel, the bridge takes the lowest of its ports' and changes it when that node dies: every other
+    node would then send to nobody for half a minute, until its neighbour table has noticed.
+    """
+    return "02:00:" + ":".join(f"{int(part):02x}" for part in own.split("."))
+
+
 def exists(namespace: str) -> bool:
     return (FOLDER / namespace).exists()
 
@@ -63,7 +72,7 @@ def create_control(namespace: str) -> None:
     run(["ip", "netns", "add", namespace], 10)
     batch(namespace, [
         "link set lo up",
-        f"link add {BRIDGE} type bridge",
+        f"link add {BRIDGE} address {hardware(CONTROL)} type bridge",
         f"addr add {CONTROL}/24 dev {BRIDGE}",
         f"link set {BRIDGE} up",
     ])  # fmt: skip
@@ -73,7 +82,8 @@ def create_control(namespace: str) -> None:
 def attach(control: str, namespace: str, own: str, port: str) -> None:
     """A new namespace joined to the bridge: `own` is its address, `port` the name of the bridge's end."""
     run(["ip", "netns", "add", namespace], 10)
-    run(["ip", "-n", control, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace], 10)
+    run(["ip", "-n", control, "link", "add", port, "type", "veth", "peer", "name", "eth0",
+         "address", hardware(own), "netns", namespace], 10)  # fmt: skip
     batch(control, [f"link set {port} master {BRIDGE}", f"link set {port} up"])
     batch(namespace, [
         "link set lo up",

@@ -57,7 +57,8 @@ class Network:
         self.members: list[str] = []
         run("ip", "netns", "add", self.hub)
         run("ip", "-n", self.hub, "link", "set", "lo", "up")
-        run("ip", "-n", self.hub, "link", "add", "br0", "type", "bridge")
+        # A fixed address: otherwise it is a member's, and changes for all when that member goes.
+        run("ip", "-n", self.hub, "link", "add", "br0", "address", "02:00:00:00:00:01", "type", "bridge")
         run("ip", "-n", self.hub, "addr", "add", f"{PREFIX}.1/24", "dev", "br0")
         run("ip", "-n", self.hub, "link", "set", "br0", "up")
 
