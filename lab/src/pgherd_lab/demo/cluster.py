@@ -8,7 +8,6 @@ from typing import Any
 from pgherd_lab.demo.console import Failed, document, output
 from pgherd_lab.demo.objects import NAMESPACE
 
-
 ANSWER = 10.0
 """Seconds for `pgherd` in a pod: a second for the agents, and the rest for a busy machine."""
 
