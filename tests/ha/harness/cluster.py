@@ -155,9 +155,14 @@ class Cluster:
                 found.add(name)
         return found
 
+    def candidates(self) -> set[str]:
+        """Members that may take the lease when its holder goes silent."""
+        return {each["member"] for each in json.loads(self.objects.annotations().get("candidates") or "[]")}
+
     def wait_ready(self, within: float, replicas: int = 2) -> Member:
         leader = eventually("a writable leader", self.writable, within)
         eventually(f"{replicas} streaming replicas", lambda: len(self.streaming()) >= replicas, within)
+        eventually(f"{replicas} recorded candidates", lambda: len(self.candidates()) >= replicas, within)
         return leader
 
     def vanish(self, member: Member) -> None:

@@ -26,6 +26,8 @@ class Row(msgspec.Struct, frozen=True):
     timeline: int | None = None
     lag: int | None = None
     replay_lag: int | None = None
+    candidate: bool = False
+    """The lock names it as one that may take the lease when the leader is lost."""
     version: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -78,6 +80,7 @@ def _row(seen: Observation, name: str, found: PodSeen | None) -> Row:
         timeline=_timeline(lease, leads, status),
         lag=behind,
         replay_lag=replay,
+        candidate=_candidate(lease, name, status),
         version=status.version or None if status else None,
         notes=tuple(_notes(seen, name, found, status, role)),
     )
@@ -93,6 +96,12 @@ def _state(seen: Observation, name: str, found: PodSeen | None, status: MemberSt
     if status.role == "replica" and streams_from_holder(status, seen.lock.record):
         return "streaming"
     return status.state
+
+
+def _candidate(lease: Lease | None, name: str, status: MemberStatus | None) -> bool:
+    """Recorded, and with the data that it was recorded with as far as it says so itself."""
+    recorded = next((each for each in lease.candidates if each.member == name), None) if lease else None
+    return recorded is not None and (status is None or status.incarnation == recorded.incarnation)
 
 
 def _timeline(lease: Lease | None, leads: bool, status: MemberStatus | None) -> int | None:
@@ -138,6 +147,8 @@ def _own_notes(seen: Observation, status: MemberStatus, role: str) -> list[str]:
         notes.append("accepts writes without the lease")
     elif status.role == "replica" and status.streaming_from and not streams_from_holder(status, lease):
         notes.append(f"streams from {status.streaming_from} on timeline {status.receiver_timeline}")
+    elif role == "replica" and status.streaming_from and not _candidate(lease, status.member, status):
+        notes.append("not recorded as a candidate yet: it may not take the lease")
     well = status.role == "primary" if role == "leader" else status.streaming_from is not None
     if not well and status.reason:
         notes.append(status.reason)

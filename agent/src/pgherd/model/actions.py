@@ -70,7 +70,7 @@ class Rewind(Action, frozen=True):
 
 
 class Start(Action, frozen=True):
-    """Start PostgreSQL (task START). `writable` only under an armed fence; else a standby of `source` (None: nobody)."""
+    """Start PostgreSQL (task START): `writable` only under an armed fence, else as a standby of `source`, if any."""
 
     writable: bool
     source: str | None = None

@@ -57,10 +57,10 @@ def converge(kubeconfig: str, image: str) -> None:
 
 
 def settled(cluster: Cluster) -> list[dict[str, Any]] | None:
-    """The members once one leads and all replicas stream from it."""
+    """The members once one leads and all replicas stream from it and may take its place."""
     members = cluster.members()
     roles = sorted(member["role"] for member in members)
-    streaming = sum(member["state"] == "streaming" for member in members)
+    streaming = sum(member["state"] == "streaming" and member["candidate"] for member in members)
     return members if "leader" in roles and streaming >= REPLICAS else None
 
 
