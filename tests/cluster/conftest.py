@@ -34,7 +34,13 @@ def plan(stage: Stage) -> Play:
 
 
 @pytest.fixture(scope="session")
-def created(stage: Stage, plan: Play) -> Play:
+def left_by_plan(stage: Stage, plan: Play) -> set[tuple[str, str]]:
+    """Objects of the cluster that exist after the plan."""
+    return stage.names()
+
+
+@pytest.fixture(scope="session")
+def created(stage: Stage, left_by_plan: set[tuple[str, str]]) -> Play:
     """The first run, after the plan."""
     play = stage.play("site")
     assert play.code == 0, play.text

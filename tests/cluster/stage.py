@@ -93,6 +93,12 @@ class Stage:
         script = f'{settings} exec psql -XAtq "{uri}" -c "{statement}"'
         return self.cluster.execute(pod, "sh", "-c", script).strip()
 
+    def names(self) -> set[tuple[str, str]]:
+        """Kind and name of every object that bears the cluster's label, whoever made it."""
+        kinds = "endpoints,sa,roles,rolebindings,secrets,configmaps,services,pvc,statefulsets,pdb,pods"
+        items = self.cluster.get(kinds, "-l", "pgherd.dev/cluster=demo")["items"]
+        return {(item["kind"], item["metadata"]["name"]) for item in items}
+
     def versions(self) -> dict[str, str]:
         """resourceVersion of everything that the play owns."""
         kinds = "serviceaccounts,roles,rolebindings,secrets,configmaps,services,pvc,statefulsets,pdb"

@@ -6,18 +6,22 @@ import re
 
 from tests.cluster.stage import Play, Stage
 
-ROW = re.compile(r"^\s*(?:[-+~*]\s+)?(created|would create|create):?\s+(\S+)/(\S+)", re.MULTILINE)
+ROW = re.compile(r'^\s*"created (\S+) (\S+)",?$', re.MULTILINE)
 
 
 def created_names(play: Play) -> set[tuple[str, str]]:
-    return {(kind, name) for _, kind, name in ROW.findall(play.text)}
+    return set(ROW.findall(play.text))
 
 
-def test_the_plan_lists_what_the_run_creates_and_creates_nothing(stage: Stage, plan: Play, created: Play) -> None:
+def test_the_plan_lists_what_the_run_creates_and_creates_nothing(
+    stage: Stage, plan: Play, left_by_plan: set[tuple[str, str]], created: Play
+) -> None:
     assert plan.code == 0, plan.text
+    assert left_by_plan == set()
     planned, made = created_names(plan), created_names(created)
     assert len(made) > 20, created.text
     assert planned == made
+    assert made <= stage.names()
 
 
 def test_a_second_run_changes_nothing(cluster: Stage) -> None:

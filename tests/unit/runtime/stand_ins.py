@@ -52,7 +52,8 @@ class FakeFence:
     def beat(self) -> None:
         self.beats += 1
 
-    def arm(self, deadline: float) -> None:
+    def arm(self, deadline: float, lease_end: float) -> None:
+        assert deadline < lease_end
         self.armed = deadline
         self.deadlines.append(deadline)
 

@@ -67,7 +67,7 @@ class FenceLink:
         """I am alive."""
         self._memory.beat(boottime())
 
-    def arm(self, deadline: float, lease_end: float = 0.0) -> None:
+    def arm(self, deadline: float, lease_end: float) -> None:
         """Allow writing until `deadline` (boot time). Forward only after a confirmed write of this member (S4).
 
         `lease_end` is for the fence's account of a kill.

@@ -118,7 +118,7 @@ class Lock:
         if wanted == 0.0:
             self._fence.withdraw()
         else:
-            self._fence.arm(wanted)
+            self._fence.arm(wanted, k.expires(self._state.knowledge))
 
     def _remember(self, seen: lease_seen.LeaseSeen) -> None:
         """On the volume, when more than the nonce changed: renewals cost it no write."""
