@@ -79,6 +79,14 @@ class Agent:
         self.link.arm(deadline, deadline + lease)
         return deadline
 
+    async def do_initialise(self) -> str:
+        """With a deadline, as a holder has one (S7); the one of before stands again afterwards."""
+        before = self.link.deadline()
+        await self.do_arm(60)
+        identifier = await self.server.initialise()
+        self.link.arm(before, before)
+        return identifier
+
     async def do_withdraw(self) -> None:
         self.link.withdraw()
 

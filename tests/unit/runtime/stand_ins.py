@@ -64,6 +64,9 @@ class FakeFence:
     def deadline(self) -> float:
         return self.armed
 
+    def lease_end(self) -> float:
+        return self.armed + 1.0
+
     def record_attempt(self, attempt: Attempt) -> None:
         self.table[attempt.nonce] = attempt
 

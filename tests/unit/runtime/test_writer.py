@@ -157,9 +157,9 @@ async def test_a_refused_surrender_arms_again_only_by_a_later_write(stage: Stage
 async def test_a_new_agent_inherits_deadline_and_lease(stage: Stage) -> None:
     await stage.take()
     again = Lock(stage.state, stage.stores.lock, stage.fence, stage.clock, stage.log)
-    deadlines = list(stage.fence.deadlines)
+    deadline = stage.fence.armed
     again.inherit()
-    assert stage.state.knowledge.held is None and stage.fence.deadlines == deadlines  # not touched before it knows
+    assert stage.state.knowledge.held is None and stage.fence.armed == deadline  # not moved before it knows
     await again.refresh(1.0)
     assert k.holds(stage.state.knowledge, stage.clock.now) and stage.fence.armed == 1009.0
     assert not stage.state.predecessor_held()

@@ -20,8 +20,23 @@ def status_of(view: View, member: str | None) -> MemberStatus | None:
     return peer.status if peer and peer.status and peer.status.uid == peer.pod.uid else None
 
 
-def answers(view: View) -> Iterator[MemberStatus]:
-    return (status for peer in view.peers if (status := status_of(view, peer.pod.member)))
+def answers(view: View, since: float = 0.0) -> Iterator[MemberStatus]:
+    """The members' own words, only those that were asked for since `since`."""
+    for peer in view.peers:
+        status = status_of(view, peer.pod.member)
+        if status is not None and peer.asked >= since:
+            yield status
+
+
+def heard(view: View, since: float, but: str | None = None) -> float | None:
+    """When the last word of those who were asked since `since` came in, silence included; None while one is missing.
+
+    `but` is not waited for: whose lease has ended by time or proof need not say so.
+    """
+    asked = [peer for peer in view.peers if peer.pod.member != but]
+    if any(peer.asked < since for peer in asked):
+        return None
+    return max((peer.ended for peer in asked), default=since)
 
 
 def identified(view: View) -> str | None:
@@ -57,6 +72,8 @@ def diverged(view: View, leader: MemberStatus) -> bool:
     """Whether own WAL is not in the leader's past: compared entry by entry (S5)."""
     own, theirs = view.server.position, leader.position
     assert own is not None and theirs is not None
+    if not view.server.end_known:
+        return True  # what cannot be compared is not followed
     return not contains(leader.history, theirs.timeline, own)
 
 

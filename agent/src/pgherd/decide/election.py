@@ -11,11 +11,13 @@ from pgherd.model.lease import Holder, Lease
 from pgherd.model.member import MemberStatus
 from pgherd.model.position import History, Position
 from pgherd.model.server import Data, Process
-from pgherd.model.view import View
+from pgherd.model.view import TaskKind, View
 
 EMPTY_HOLDER = Holder(uid="", container="", nonce="", timeline=0, writable=0)
 STEP = 0.3
 """Seconds that each better candidate is given before the next one takes."""
+LONGEST_PAUSE = 60.0
+"""Seconds between two tries of a member whose PostgreSQL fails."""
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -37,6 +39,7 @@ def opening(view: View, now: float) -> Opening | float:
     if given and (given.to, given.incarnation, given.epoch) == (view.member, view.server.incarnation, record.epoch):
         return Opening(known.first_seen, Reason("handover", f"{record.leader} handed the lease over"), True)
     if view.predecessor_held and record.leader == view.member:
+        # The holder of that lease is dead for certain, whatever state it left the data in.
         return Opening(
             known.first_seen, Reason("predecessor-dead", "the lease was made by an earlier container of this pod"), True
         )
@@ -72,19 +75,27 @@ def decide(view: View, now: float) -> Decision | None:
     way = opening(view, now)
     if isinstance(way, float):
         return None
-    if way.reason.code == "predecessor-dead":
-        return take(view, record, way, ()) if able(view, record) is None else None
+    until = stands_back(view)
+    if now < until:
+        return Decision((), Reason("standing-back", f"{way.reason.text}; {view.failures[-1].error}"), until)
     if compare.identified(view) is None:
         return found_cluster(view, record, way, now)
     why = able(view, record)
     if why is not None:
-        return prepare(view, record, way, why)
-    if view.polled is None or view.polled < way.since:
-        return Decision((PollPeers(),), Reason("asking", f"{way.reason.text}; asking the others"), now + 0.5)
+        return prepare(view, way, why)
+    if way.reason.code == "predecessor-dead":
+        return take(view, record, way, ())
     return race(view, record, way, now)
 
 
-def prepare(view: View, record: Lease, way: Opening, why: str) -> Decision | None:
+def stands_back(view: View) -> float:
+    """Until when this member leaves the lease to others: its PostgreSQL failed, and trying again at once would spin."""
+    kinds = (TaskKind.INITIALISE, TaskKind.START, TaskKind.PROMOTE)
+    failed = [failure for failure in view.failures if failure.kind in kinds]
+    return failed[-1].at + min(LONGEST_PAUSE, 2.0 ** len(failed)) if failed else 0.0
+
+
+def prepare(view: View, way: Opening, why: str) -> Decision | None:
     """Not able yet: a stopped server starts as a standby of nobody, so that it can be compared and promoted."""
     server = view.server
     startable = server.data is Data.PRESENT and server.process is Process.STOPPED and view.task is None
@@ -100,8 +111,10 @@ def able(view: View, record: Lease) -> str | None:
     server = view.server
     if compare.stranger(view):
         return "its data belongs to another cluster (S6)"
-    if server.data is not Data.PRESENT or server.position is None or server.system_identifier is None:
+    if server.data is not Data.PRESENT or server.system_identifier is None:
         return "it has no data"
+    if server.position is None:
+        return "the end of its WAL is not known yet"
     if view.task is not None:
         return f"it is {view.task.kind.value}"
     resumes = record.leader == view.member and server.was_primary and server.process is Process.STOPPED
@@ -122,13 +135,19 @@ def unfit(view: View, record: Lease, position: Position, history: History) -> st
     lag = record.optime - position.lsn
     if lag > view.configuration.maximum_lag_on_failover:
         return f"it is {lag} bytes behind"
-    if record.handover and position.lsn < record.handover.lsn:
-        return f"it has not received everything up to the handover ({record.handover.lsn - position.lsn} bytes missing)"
     return None
 
 
 def race(view: View, record: Lease, way: Opening, now: float) -> Decision:
-    for status in compare.answers(view):
+    """All peers were asked since the lease opened: who is best takes, the others give it a head start."""
+    ended = compare.heard(view, way.since, but=record.leader)
+    if ended is None:
+        return Decision((PollPeers(),), Reason("asking", f"{way.reason.text}; asking the others"), now + 0.5)
+    position, given = view.server.position, record.handover
+    if way.reason.code == "handover" and given and position and position.lsn < given.lsn:
+        text = f"{given.lsn - position.lsn} bytes up to the handover were not received"
+        return Decision((), Reason("catching-up", text), now + 0.1)
+    for status in compare.answers(view, way.since):
         if status.role == "primary":
             return Decision((PollPeers(),), Reason("primary-answers", f"{status.member} runs as primary"), now + 0.5)
         if status.holds_until > 0 and not way.proof:
@@ -140,10 +159,11 @@ def race(view: View, record: Lease, way: Opening, now: float) -> Decision:
         return Decision(
             (PollPeers(),), Reason("outsider", f"{way.reason.text}; not a recorded candidate, and {outside}"), now + 1.0
         )
-    better, losers = rank(view, record)
+    better, losers = rank(view, record, way.since)
     if way.reason.code == "handover":
         better = 0
-    wait = way.since + better * STEP
+    # From when the last answer came: a silent member keeps everybody waiting alike, and would level the ranks.
+    wait = max(way.since, ended) + better * STEP
     if now < wait:
         return Decision((), Reason("yielding", f"{better} better candidates go first"), wait)
     return take(view, record, way, losers)
@@ -155,19 +175,20 @@ def outsider(view: View, record: Lease, way: Opening) -> str | None:
     if way.proof or record.leader is None or named.get(view.member, "") == view.server.incarnation:
         return None
     needed = {*named, record.leader} - {view.member}
-    silent = sorted(needed - {status.member for status in compare.answers(view)})
+    silent = sorted(needed - {status.member for status in compare.answers(view, way.since)})
     return f"{', '.join(silent)} did not answer" if silent else None
 
 
-def rank(view: View, record: Lease) -> tuple[int, tuple[Loser, ...]]:
-    """How many answering members are better, and why each one loses."""
+def rank(view: View, record: Lease, since: float) -> tuple[int, tuple[Loser, ...]]:
+    """How many members that answered since `since` are better, and why each one loses."""
     own = view.server.position
     assert own is not None
     named = {c.member for c in record.candidates}
     mine = (view.member in named or record.leader == view.member, own, _reversed(view.member))
     better, losers = 0, []
+    said = {status.member: status for status in compare.answers(view, since)}
     for peer in view.peers:
-        status = compare.status_of(view, peer.pod.member)
+        status = said.get(peer.pod.member)
         why = excluded(view, record, status)
         if why is None and status is not None and status.position is not None:
             if (status.member in named, status.position, _reversed(status.member)) > mine:
@@ -220,14 +241,15 @@ def take(view: View, record: Lease, way: Opening, losers: tuple[Loser, ...]) -> 
 
 
 def found_cluster(view: View, record: Lease, way: Opening, now: float) -> Decision | None:
-    """No identity yet (S7): every pod must have said that it has no data, or all data must be of one cluster."""
-    if view.polled is None or view.polled < way.since:
+    """No identity yet (S7): every declared member must say whether it has data, and all data be of one cluster."""
+    if compare.heard(view, way.since) is None:
         return Decision((PollPeers(),), Reason("asking", "a new cluster; asking the others"), now + 0.5)
-    said = {status.member: status for status in compare.answers(view)}
-    silent = sorted(peer.pod.member for peer in view.peers if peer.pod.member not in said)
-    if silent:
+    said = {status.member: status for status in compare.answers(view, way.since)}
+    needed = {*view.members, *(peer.pod.member for peer in view.peers)} - {view.member}
+    missing = sorted(needed - said.keys())
+    if missing:
         return Decision(
-            (PollPeers(),), Reason("bootstrap-waits", f"waiting for the word of {', '.join(silent)}"), now + 0.3
+            (PollPeers(),), Reason("bootstrap-waits", f"waiting for the word of {', '.join(missing)}"), now + 0.3
         )
     holders = [status for status in said.values() if status.has_data]
     if view.server.data is Data.BROKEN:
@@ -235,23 +257,24 @@ def found_cluster(view: View, record: Lease, way: Opening, now: float) -> Decisi
             (), Reason("data-broken", "the data directory cannot be read; it is never initialised over (S7)")
         )
     if view.server.data is Data.EMPTY:
-        if holders:
-            return Decision(
-                (PollPeers(),), Reason("bootstrap-waits", f"{holders[0].member} has data: it goes first"), now + 1.0
-            )
-        order = [member for member in view.members if member == view.member or member in said]
-        turn = way.since + STEP * order.index(view.member) if view.member in order else now
-        if now < turn:
-            return Decision((), Reason("yielding", "an earlier member initialises"), turn)
-        return take(view, record, way, ())
-    missing = sorted(set(view.members) - {view.member} - said.keys())
-    if missing:
-        return Decision(
-            (PollPeers(),), Reason("bootstrap-waits", f"there is data, but no word of {', '.join(missing)}"), now + 1.0
-        )
+        return found_new(view, record, way, holders, now)
     if any(status.system_identifier != view.server.system_identifier for status in holders):
         return Decision(
             (), Reason("two-clusters", "members hold data of different clusters: a person must decide (S6)")
         )
     why = able(view, record)
-    return prepare(view, record, way, why) if why else race(view, record, way, now)
+    return prepare(view, way, why) if why else race(view, record, way, now)
+
+
+def found_new(view: View, record: Lease, way: Opening, holders: list[MemberStatus], now: float) -> Decision:
+    """An empty volume, and everybody's word: initialise, unless this cluster ever had data (S7)."""
+    if holders:
+        text = f"{holders[0].member} has data: it goes first"
+        return Decision((PollPeers(),), Reason("bootstrap-waits", text), now + 1.0)
+    if record.holder is not None and record.holder.writable > 0:
+        text = f"this cluster was writable on timeline {record.holder.writable}, and no volume has data any more"
+        return Decision((), Reason("data-gone", f"{text}: a person must decide (S7)"), now + 60.0)
+    turn = way.since + STEP * view.members.index(view.member) if view.member in view.members else now
+    if now < turn:
+        return Decision((), Reason("yielding", "an earlier member initialises"), turn)
+    return take(view, record, way, ())

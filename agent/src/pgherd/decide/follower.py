@@ -10,6 +10,11 @@ from pgherd.model.member import MemberStatus
 from pgherd.model.server import Data, Process
 from pgherd.model.view import TaskKind, View
 
+STARTS = 3
+"""Failed starts as a standby of one leader before the data are replaced."""
+STALLED = 120.0
+"""Seconds without a byte of WAL from a leader that answers: it recycled what this standby lacks."""
+
 
 def decide(view: View, now: float) -> Decision:
     record = view.knowledge.record
@@ -37,9 +42,13 @@ def decide(view: View, now: float) -> Decision:
         return waiting(view, record, now, wake)
     if view.server.data is Data.EMPTY:
         return clone(view, status, "no data: cloning", wake, replace=False)
-    if view.server.position is not None and compare.diverged(view, status):
+    if view.server.data is Data.HALF_REWOUND:
+        return replace(view, status, "pg_rewind did not end", wake)
+    if view.server.position is None:
+        return Decision((), Reason("measuring", "finding the end of the WAL on disk, to compare it"), now + 0.2)
+    if compare.diverged(view, status):
         return rejoin(view, status, wake)
-    return follow(view, status, wake)
+    return follow(view, status, now, wake)
 
 
 def wake_at(view: View, record: Lease, now: float) -> float:
@@ -84,13 +93,30 @@ def rejoin(view: View, leader: MemberStatus, wake: float) -> Decision:
     text = f"{view.server.position} is not in the history of {leader.member}"
     if view.configuration.postgresql.use_pg_rewind and not failures(view, TaskKind.REWIND, leader):
         return Decision((Rewind(leader.member),), Reason("rewind", text), wake)
+    return replace(view, leader, f"{text}; rewinding did not help", wake)
+
+
+def replace(view: View, leader: MemberStatus, why: str, wake: float) -> Decision:
+    """The last rung: another copy in place of the data, which the configuration must allow (S5)."""
+    if view.server.process is not Process.STOPPED:
+        timeout = view.configuration.primary_stop_timeout
+        return Decision((Stop(timeout),), Reason("stopping-to-clone", f"{why}: stopping to clone"), wake)
     if not view.configuration.allow_data_loss_reclone:
-        return Decision((), Reason("rewind-failed", f"{text}; cloning over it is not allowed"), wake)
-    return clone(view, leader, f"{text}; rewinding did not help, cloning", wake, replace=True)
+        text = f"{why}; cloning over it is not allowed (allow_data_loss_reclone)"
+        return Decision((), Reason("clone-not-allowed", text), wake)
+    return clone(view, leader, f"{why}: cloning", wake, replace=True)
 
 
-def follow(view: View, leader: MemberStatus, wake: float) -> Decision:
-    server = view.server
+def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decision:
+    server, failed = view.server, failures(view, TaskKind.START, leader)
+    if view.stalled_since is not None and now - view.stalled_since > STALLED:
+        text = f"no WAL came from {leader.member} for {now - view.stalled_since:.0f} s, it may be gone there"
+        return replace(view, leader, text, wake)
+    if server.process is Process.STOPPED and failed >= STARTS:
+        return replace(view, leader, f"PostgreSQL does not start: {view.failures[-1].error}", wake)
+    if server.process is Process.STOPPED and failed and now < view.failures[-1].at + 2.0**failed:
+        again = view.failures[-1].at + 2.0**failed
+        return Decision((), Reason("start-failed", f"trying again: {view.failures[-1].error}"), min(wake, again))
     if server.process is Process.STOPPED:
         return Decision(
             (Start(writable=False, source=leader.member),),

@@ -22,7 +22,7 @@ from pgherd.model.knowledge import WriteKind
 from pgherd.model.lease import Handover, Lease
 from pgherd.model.server import Data, Process
 from pgherd.model.slots import slot_name
-from pgherd.model.view import TaskKind, View
+from pgherd.model.view import Failure, TaskKind, View
 
 
 def decide(view: View, now: float) -> Decision:
@@ -30,9 +30,20 @@ def decide(view: View, now: float) -> Decision:
     assert record is not None and view.knowledge.held is not None
     if compare.stranger(view):
         return give_up(view, record, "system-identifier", "this member's data belongs to another cluster (S6)")
-    if compare.identified(view) is None:
+    if compare.identified(view) is not None:
+        return ordinary(view, record, now)
+    identifier = view.server.system_identifier
+    if view.initialize is not None or view.server.data is not Data.PRESENT or identifier is None:
         return bootstrap(view, record, now)
-    if view.server.primary:
+    # `initialize` was lost: recorded again from the data, while everything else goes on as ever.
+    decision = ordinary(view, record, now)
+    actions = (*decision.actions, SetInitialize(None, identifier))
+    return msgspec.structs.replace(decision, actions=actions)
+
+
+def ordinary(view: View, record: Lease, now: float) -> Decision:
+    """The cluster has an identity, and this member's data is of it."""
+    if view.server.primary and not view.server.promoting:
         return primary(view, record, now)
     if view.task is not None:
         return busy(view, record, now)
@@ -42,6 +53,8 @@ def decide(view: View, now: float) -> Decision:
         )
     if view.server.data is not Data.PRESENT:
         return give_up(view, record, "data-lost", f"the volume holds no usable data ({view.server.data.value})")
+    if view.server.process in (Process.STARTING, Process.STOPPING):
+        return restless(view, record, now)
     if view.server.process is Process.RUNNING:
         return promote(view, record, now)
     return restart(view, record, now)
@@ -87,10 +100,13 @@ def primary(view: View, record: Lease, now: float) -> Decision:
     slots = tuple(sorted(slot_name(member) for member in view.members if member != view.member))
     keep: tuple[Action, ...] = (KeepPrimary(slots),)
     timeline = server.position.timeline
+    if timeline != record.holder.timeline:
+        text = f"PostgreSQL is on timeline {timeline}, the lease says {record.holder.timeline}"
+        return give_up(view, record, "wrong-timeline", text)
     published = record.address == view.address and record.holder.writable == timeline
     if not published and view.task is None:
         new = fresh(view, record)
-        holder = msgspec.structs.replace(record.holder, timeline=timeline, writable=timeline)
+        holder = msgspec.structs.replace(record.holder, writable=timeline)
         new = msgspec.structs.replace(new, address=view.address, holder=holder)
         write: tuple[Action, ...] = () if view.writing else (WriteLease(WriteKind.RENEW, new),)
         return Decision(
@@ -133,11 +149,29 @@ def bootstrap(view: View, record: Lease, now: float) -> Decision:
             Reason("bootstrap", "marking that this member initialises"),
             min(wake, now + 0.3),
         )
-    failed = [f for f in view.failures if f.kind is TaskKind.INITIALISE]
+    failed = tried(view, TaskKind.INITIALISE)
     if failed and view.task is None:
         return give_up(view, record, "initialise-failed", failed[-1].error)
     start: tuple[Action, ...] = (Initialise(),) if view.task is None else ()
     return Decision((*start, *keep), Reason("bootstrap", "initialising a new cluster"), wake)
+
+
+def tried(view: View, kind: TaskKind) -> list[Failure]:
+    """What failed since this member holds the present epoch: an earlier tenure's failures are no reason any more."""
+    return [failure for failure in view.failures if failure.kind is kind and failure.at >= view.knowledge.held_from]
+
+
+def restless(view: View, record: Lease, now: float) -> Decision:
+    """A living postmaster that takes no connections yet, or again: it recovers from a backend's crash, or replays.
+
+    Killing it would lose what is not replicated; the fence's deadline holds whatever it does.
+    """
+    since = view.restless_since if view.restless_since is not None else now
+    state = view.server.process.value
+    if now - since > view.configuration.primary_start_timeout:
+        return give_up(view, record, "start-timeout", f"PostgreSQL is {state} since {now - since:.0f} s")
+    keep = renewal(view, record, now, proved=True)
+    return Decision(keep, Reason(state, f"PostgreSQL is {state} since {now - since:.1f} s"), soon(view, now))
 
 
 def busy(view: View, record: Lease, now: float) -> Decision:
@@ -156,7 +190,7 @@ def busy(view: View, record: Lease, now: float) -> Decision:
 def promote(view: View, record: Lease, now: float) -> Decision:
     """Running in recovery and holding: S2 was settled when the lease was taken; nobody else can have it now."""
     assert record.holder is not None
-    failed = [f for f in view.failures if f.kind is TaskKind.PROMOTE and f.timeline == record.holder.timeline]
+    failed = tried(view, TaskKind.PROMOTE)
     if failed:
         return give_up(view, record, "promote-failed", failed[-1].error)
     keep = renewal(view, record, now, proved=True)
@@ -172,10 +206,13 @@ def promote(view: View, record: Lease, now: float) -> Decision:
 def restart(view: View, record: Lease, now: float) -> Decision:
     """Stopped: the own timeline goes on in place; a standby that stopped before its promotion starts again as one."""
     server = view.server
-    assert record.holder is not None and server.position is not None
-    since = view.stopped_since if view.stopped_since is not None else now
+    assert record.holder is not None
+    keep = renewal(view, record, now, proved=True)
+    if server.position is None:
+        return Decision(keep, Reason("measuring", "finding the end of the WAL on disk"), now + 0.2)
+    since = max(view.stopped_since if view.stopped_since is not None else now, view.knowledge.held_from)
     bound = view.configuration.primary_start_timeout
-    failed = [f for f in view.failures if f.kind is TaskKind.START]
+    failed = tried(view, TaskKind.START)
     there = successor(view, record) is not None
     if (bound == 0 and there) or now - since > bound or len(failed) >= 3:
         return give_up(
@@ -184,7 +221,6 @@ def restart(view: View, record: Lease, now: float) -> Decision:
             "restart-failed",
             f"PostgreSQL does not start: {failed[-1].error if failed else 'no time is allowed for it'}",
         )
-    keep = renewal(view, record, now, proved=True)
     if not view.armed:
         return Decision(keep, Reason("unarmed", "waiting for the fence's deadline before starting"), now + 0.05)
     in_place = server.was_primary and server.position.timeline == record.holder.timeline
@@ -224,13 +260,19 @@ def give_up(view: View, record: Lease, code: str, text: str) -> Decision:
     return Decision((surrender(view, record),), reason)
 
 
+def release(record: Lease) -> WriteLease:
+    """To whoever comes: the best of those who are there."""
+    new = msgspec.structs.replace(record, address=None, handover=None, released=record.epoch)
+    return WriteLease(WriteKind.RELEASE, new)
+
+
 def surrender(view: View, record: Lease) -> WriteLease:
     """The write that gives the lease up: to the best candidate by name, or to whoever comes."""
     target = successor(view, record)
     base = msgspec.structs.replace(record, address=None, handover=None)
     status = compare.status_of(view, target)
     if status is None or status.incarnation is None:
-        return WriteLease(WriteKind.RELEASE, msgspec.structs.replace(base, released=record.epoch))
+        return release(record)
     lsn = view.server.position.lsn if view.server.clean and view.server.position else 0
     handover = Handover(status.member, status.incarnation, record.epoch, lsn)
     return WriteLease(WriteKind.HANDOVER, msgspec.structs.replace(base, handover=handover))

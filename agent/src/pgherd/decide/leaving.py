@@ -8,6 +8,8 @@ from pgherd.model.knowledge import holds
 from pgherd.model.server import Process
 from pgherd.model.view import TaskKind, View
 
+STOP = 40.0
+"""Seconds for the shutdown at most: the fence ends everything after 50 (its PGHERD_GRACE), handed over or not."""
 CATCH_UP = 5.0
 """Seconds that a candidate has to receive the last WAL after the shutdown."""
 
@@ -32,6 +34,10 @@ def decide(view: View, now: float) -> Decision:
         )
     if view.writing:
         return Decision((), Reason("handing-over", "giving the lease up"), now + 0.1)
+    if behind:
+        # Named, it could never take: it lacks the end of our WAL, and only we have that.
+        text = f"{target} has not received everything; giving the lease to whoever comes"
+        return Decision((holder.release(record),), Reason("handing-over", text), now + 0.1)
     return Decision(
         (holder.surrender(view, record),),
         Reason("handing-over", f"giving the lease to {target or 'whoever comes'}"),
@@ -45,7 +51,7 @@ def stopping(view: View, now: float, mine: bool) -> Decision:
     if mine and record is not None:
         keep = holder.renewal(view, record, now, proved=True)
     running = view.task is not None and view.task.kind in (TaskKind.STOP, TaskKind.KILL)
-    stop = () if running else (Stop(view.configuration.primary_stop_timeout),)
+    stop = () if running else (Stop(min(view.configuration.primary_stop_timeout, STOP)),)
     return Decision(
         (*stop, *keep, PollPeers()), Reason("leaving", "told to stop; stopping PostgreSQL first"), now + 0.2
     )

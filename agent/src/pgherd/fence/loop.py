@@ -165,7 +165,12 @@ class Fence:
         if left:
             processes.send(left, signal.SIGKILL)
             return
-        self.agent.start(now)
+        try:
+            self.agent.start(now)
+        except OSError as error:  # no process or file to be had just now: PID 1 must outlive that
+            self.agent.ended(now)
+            self.log("agent_not_started", why=str(error))
+            return
         self.log("agent_started", pid=self.agent.pid)
 
     def _show_overdue(self, shown: bool) -> None:

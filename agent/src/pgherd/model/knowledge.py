@@ -47,6 +47,8 @@ class Knowledge(msgspec.Struct, frozen=True):
     version: str = ""
     first_seen: float = 0.0
     """t1: when this record's nonce was first seen by this process. Never persisted."""
+    held_from: float = 0.0
+    """t0 of the first attempt of the present epoch that was confirmed: since when this member holds."""
     held: Attempt | None = None
     """The own confirmed attempt whose nonce `record` shows; None when another's record or none."""
     unanswered: tuple[Attempt, ...] = ()
@@ -74,15 +76,19 @@ def observed(known: Knowledge, record: Lease, version: str, now: float) -> Knowl
             known, record=None, held=None, version=version,
             trouble=f"the lock object's transitions went back from {known.highest_epoch} to {record.epoch}",
         )  # fmt: skip
-    same = known.record is not None and known.record.nonce == record.nonce and known.record.epoch == record.epoch
+    last = known.record
+    # A ttl that somebody edited under the same nonce is waited out from the edit on.
+    same = last is not None and (last.nonce, last.epoch, last.ttl) == (record.nonce, record.epoch, record.ttl)
     mine = next((attempt for attempt in known.unanswered if attempt.nonce == record.nonce), None)
     held = mine or (known.held if known.held and known.held.nonce == record.nonce else None)
     if held is not None and held.kind in (WriteKind.HANDOVER, WriteKind.RELEASE):
         held = None
+    on = held is not None and known.held is not None and known.held.epoch == record.epoch
     return Knowledge(
         record=record,
         version=version,
         first_seen=known.first_seen if same else now,
+        held_from=known.held_from if on else held.t0 if held else 0.0,
         held=held,
         unanswered=tuple(a for a in known.unanswered if a.version == version),
         highest_epoch=record.epoch,
@@ -100,17 +106,22 @@ def holds(known: Knowledge, now: float) -> bool:
 
 
 def expires(known: Knowledge) -> float:
-    """When the own lease ends: the earliest of what the confirmed and the unanswered attempts allow."""
+    """When the own lease ends: the earliest of what the record, the confirmed and the unanswered attempts allow."""
     assert known.held is not None
-    ttl = min([known.held.ttl, *(a.ttl for a in known.unanswered)])
-    return known.held.t0 + ttl
+    return known.held.t0 + _shortest(known.held, known)
+
+
+def _shortest(held: Attempt, known: Knowledge) -> float:
+    """The smallest ttl that an observer may go by (S4)."""
+    read = [known.record.ttl] if known.record else []
+    return min([held.ttl, *read, *(attempt.ttl for attempt in known.unanswered)])
 
 
 def deadline(known: Knowledge) -> float:
     """The fence's deadline: 0 unless this member holds the lease and gave nothing away, unanswered included (S4)."""
     if known.held is None or any(a.kind in (WriteKind.HANDOVER, WriteKind.RELEASE) for a in known.unanswered):
         return 0.0
-    ttl = min([known.held.ttl, *(a.ttl for a in known.unanswered)])
+    ttl = _shortest(known.held, known)
     return known.held.t0 + ttl - margin(ttl)
 
 

@@ -3,7 +3,7 @@
 Text in the annotations of Endpoints `<cluster>-ha` (names as Patroni writes them, so that
 people and tools read what they know); a value here. `epoch` is the annotation `transitions`.
 Times inside the record are for people and are never compared across machines: all arithmetic
-runs on each member's own boot-time clock (see decide/knowledge.py).
+runs on each member's own boot-time clock (see model/knowledge.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+
+LONGEST = 86400.0
+"""Seconds: no sensible ttl is longer, and a slip of the hand must not lock everybody out for years."""
 
 
 class Holder(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
@@ -94,13 +97,15 @@ def from_annotations(annotations: Mapping[str, str], address: str | None) -> Lea
     """Read the record. Raises MalformedLease naming the annotation and its value."""
     try:
         epoch = int(annotations["transitions"])
-        ttl = float(annotations.get("ttl") or 0)
+        ttl = float(annotations["ttl"])
         released = int(annotations["released"]) if annotations.get("released") else None
         optime = int(annotations.get("optime") or 0)
-    except KeyError:
-        raise MalformedLease("annotation transitions is missing") from None
+    except KeyError as error:
+        raise MalformedLease(f"annotation {error.args[0]} is missing") from None
     except ValueError as error:
         raise MalformedLease(f"annotations transitions, ttl, released, optime must be numbers: {error}") from None
+    if not 0 < ttl <= LONGEST:
+        raise MalformedLease(f"annotation ttl={annotations['ttl']!r}: must be more than 0 and at most {LONGEST:g} s")
     return Lease(
         leader=annotations.get("leader") or None,
         epoch=epoch,

@@ -68,5 +68,7 @@ class Peer(msgspec.Struct, frozen=True):
     pod: Pod
     status: MemberStatus | None = None
     asked: float = 0.0
-    """Boot time at which the last answered (or failed) request was sent."""
+    """Boot time at which the last request that has ended, with an answer or without, was sent."""
+    ended: float = 0.0
+    """Boot time at which it ended."""
     first_missing: float = 0.0

@@ -14,6 +14,8 @@ class Data(enum.Enum):
 
     EMPTY = "empty"
     PRESENT = "present"
+    HALF_REWOUND = "half rewound"
+    """pg_rewind did not end: nothing that may be started, and a clone replaces it (S5)."""
     BROKEN = "broken"
     """A data directory that pg_controldata cannot read: never initialised over (S7)."""
 
@@ -37,13 +39,18 @@ class Server(msgspec.Struct, frozen=True):
     incarnation: str | None = None
     """Id in the data directory, new after every initdb, clone, rewind or restore."""
     primary: bool = False
-    """RUNNING and not in recovery: it accepts writes. True also while a promotion was sent and not yet answered."""
+    """It accepts writes, or may at any moment: not in recovery, or a promotion was sent."""
+    promoting: bool = False
+    """A promotion was sent and recovery has not ended: nothing may be published yet, nothing can be recalled."""
     clean: bool = False
     """Stopped, and pg_control says "shut down" or "shut down in recovery"."""
     was_primary: bool = False
     """Stopped, and pg_control says it last ran as a primary ("in production" or "shut down")."""
     position: Position | None = None
-    """The newest WAL it has: written (primary), received or replayed (standby), or pg_control's (stopped)."""
+    """The newest WAL it has: written (primary), received or replayed (standby), found on disk (stopped; None until
+    that is done: pg_control knows only the last checkpoint, and a former primary may have diverged after it, S5)."""
+    end_known: bool = True
+    """False when the end of a stopped server's WAL cannot be found: `position` is then only the least it has."""
     history: History = ()
     """Ancestors of position.timeline."""
     replayed: int = 0

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from pgherd.model.lease import LONGEST
+
 Port = Annotated[int, msgspec.Meta(ge=1024, le=65535)]
 
 KNOWN_MAJORS = (14, 15, 16, 17, 18)
@@ -119,6 +121,8 @@ def check_timing(configuration: Configuration) -> None:
         value = getattr(configuration, field)
         if value < least:
             raise InvalidSetting(f"{field}={value:g}: must be at least {least:g} s")
+    if configuration.ttl > LONGEST:
+        raise InvalidSetting(f"ttl={configuration.ttl:g}: must be at most {LONGEST:g} s")
     promises = 1.0 if configuration.ttl >= 5 else 0.5
     needed = configuration.loop_wait + configuration.retry_timeout + promises + configuration.margin
     if configuration.ttl < needed:

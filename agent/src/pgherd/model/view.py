@@ -63,8 +63,6 @@ class View(msgspec.Struct, frozen=True):
     peers: tuple[Peer, ...] = ()
     pods: tuple[Pod, ...] = ()
     """Every pod of the cluster, own included (and strangers under a member's name)."""
-    polled: float | None = None
-    """Boot time at which the newest poll of all peers that has ended *began*; None before the first."""
     task: Task | None = None
     failures: tuple[Failure, ...] = ()
     writing: bool = False
@@ -77,6 +75,10 @@ class View(msgspec.Struct, frozen=True):
     """Proof 3: the lease of this pod UID was made by an earlier container, and this one holds the volume's lock."""
     stopped_since: float | None = None
     """Boot time at which the own primary was seen dead."""
+    restless_since: float | None = None
+    """Boot time since which the postmaster lives and takes no connections (starting, recovering, stopping)."""
+    stalled_since: float | None = None
+    """Boot time since which the own standby neither streams nor gains WAL."""
     slot_positions: Mapping[str, int] = {}
     """Positions (bytes) of the physical slots that this primary keeps."""
     death_seen: float | None = None

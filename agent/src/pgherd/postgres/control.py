@@ -81,7 +81,7 @@ class ControlReader:
         seen = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
         if seen != self._seen:
             self._data = await self._run()
-            self._seen = seen
+            self._seen = seen if self._data else None  # on a busy machine it may succeed the next time
         return self._data
 
     async def _run(self) -> ControlData | None:

@@ -27,6 +27,13 @@ def timelines(wal: Path) -> frozenset[int]:
     return frozenset(int(match[1], 16) for match in matches if match)
 
 
+def segments(wal: Path, timeline: int, segment_size: int) -> frozenset[int]:
+    """Numbers (position in bytes / segment size) of the WAL segments of one timeline."""
+    found = (SEGMENT.fullmatch(name) for name in _names(wal))
+    per_log = 2**32 // segment_size
+    return frozenset(int(m[2], 16) * per_log + int(m[3], 16) for m in found if m and int(m[1], 16) == timeline)
+
+
 def read(wal: Path, timeline: int) -> History:
     """The ancestors of `timeline`; empty for 1, for a skipped number and for an unknown one."""
     try:

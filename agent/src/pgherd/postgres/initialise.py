@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pgherd.postgres import configure, incarnation
 from pgherd.postgres.errors import PostgresError
 from pgherd.postgres.layout import Layout, environment
@@ -11,8 +13,11 @@ from pgherd.postgres.run import run
 LIMIT = 300.0
 
 
-async def initialise(layout: Layout, volume_fd: int | None) -> None:
-    """Checksums, UTF-8, a locale that sorts alike on every system; peer and SCRAM. The caller saw that it is empty."""
+async def initialise(layout: Layout, volume_fd: int | None, allowed: Callable[[], bool]) -> None:
+    """Checksums, UTF-8, a locale that sorts alike on every system; peer and SCRAM. The caller saw that it is empty.
+
+    `allowed` is asked when initdb is done: a lease that was lost meanwhile may have another initialiser by now (S7).
+    """
     await remove(layout.new)
     configure.make_directories(layout)
     argv = [
@@ -21,6 +26,8 @@ async def initialise(layout: Layout, volume_fd: int | None) -> None:
     ]  # fmt: skip
     await run(argv, environment(), LIMIT, volume_fd)
     incarnation.renew(layout.new)
+    if not allowed():
+        raise PostgresError("the lease was lost while initdb ran: its result is not used (S7)")
     try:
         layout.new.rename(layout.data)
     except OSError as error:

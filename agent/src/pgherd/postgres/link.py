@@ -84,6 +84,10 @@ class FenceLink:
     def deadline(self) -> float:
         return self._memory.deadline
 
+    def lease_end(self) -> float:
+        """When the lease behind the deadline ends, as it was said when it was armed."""
+        return self._memory.lease_end
+
     def armed(self) -> bool:
         return self._memory.deadline > boottime()
 

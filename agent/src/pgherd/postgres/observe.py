@@ -95,7 +95,7 @@ class Observer:
         control = await self.control.read() if data is Data.PRESENT else None
         if control is None:
             return Server(data=Data.BROKEN if data is Data.PRESENT else data, process=process)
-        position = await self.wal_end.position(control, 0.3)
+        position, end_known = await self.wal_end.position(control, 0.3)
         return Server(
             data=data,
             process=process,
@@ -104,7 +104,8 @@ class Observer:
             clean=control.clean,
             was_primary=control.was_primary and not (self._layout.data / "backup_label").exists(),
             position=position,
-            history=histories.read(self._layout.wal, position.timeline),
+            end_known=end_known,
+            history=histories.read(self._layout.wal, position.timeline) if position else (),
             server_version=self._settings.postgres.version * 10000,
         )
 
@@ -116,13 +117,15 @@ class Observer:
             filled = False
         if not filled:
             return Data.EMPTY
-        return Data.BROKEN if self._layout.rewinding.exists() else Data.PRESENT
+        return Data.HALF_REWOUND if self._layout.rewinding.exists() else Data.PRESENT
 
     async def _running(self, pid: int) -> Server:
         try:
             row = await self._ask()
         except (TimeoutError, psycopg.Error, OSError) as error:
             return await self._unanswered(error)
+        if not row["recovery"]:
+            self.promoting = None
         return self._described(pid, row)
 
     async def _ask(self) -> dict[str, Any]:
@@ -142,7 +145,7 @@ class Observer:
         if self._connection is None or self._connection.closed:
             self._connection = await connect(self._layout)
         try:
-            return await query(self._connection, SQL)
+            return {**await query(self._connection, SQL), "version": self._connection.info.server_version}
         except psycopg.Error:
             await self.disconnect()
             raise
@@ -155,8 +158,8 @@ class Observer:
             return self._last
         known = self._last if self._last.position else await self._stopped(dead=True)
         return msgspec.structs.replace(
-            known, process=Process.STARTING, primary=self.promoting is not None, streaming=False, clean=False,
-            was_primary=False, receiver_timeline=None,
+            known, process=Process.STARTING, primary=self.promoting is not None, promoting=self.promoting is not None,
+            streaming=False, clean=False, was_primary=False, receiver_timeline=None,
         )  # fmt: skip
 
     def _described(self, pid: int, row: dict[str, Any]) -> Server:
@@ -166,13 +169,13 @@ class Observer:
         else:
             position = Position(int(row["walfile"][:8], 16), parse_lsn(row["flushed"]))
             replayed = position.lsn
-        assert self._connection is not None
         return Server(
             data=Data.PRESENT,
             process=Process.STOPPING if self.stopping else Process.RUNNING,
             system_identifier=row["system_identifier"],
             incarnation=incarnation.read(self._layout.data),
             primary=not row["recovery"] or self.promoting == pid,
+            promoting=self.promoting == pid,
             position=position,
             history=histories.read(self._layout.wal, position.timeline),
             replayed=replayed,
@@ -181,7 +184,7 @@ class Observer:
             receiver_timeline=row["received_timeline"] if row["receiver"] else None,
             paused_replay=row["paused"],
             pending_restart=self.pending_restart,
-            server_version=self._connection.info.server_version,
+            server_version=row["version"],
         )
 
     def _standby_position(self, row: dict[str, Any], replayed: int) -> Position:

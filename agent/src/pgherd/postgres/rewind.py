@@ -17,7 +17,7 @@ from pgherd.postgres.run import run
 
 LIMIT = 6 * 3600.0
 RECOVERY_LIMIT = 3600.0
-CHANGES = "servers diverged at WAL location"
+CHANGES = "rewinding from last common checkpoint"
 """Once pg_rewind has said this it may have changed files; before, the directory is as it was."""
 
 

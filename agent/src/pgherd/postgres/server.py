@@ -20,6 +20,7 @@ from pgherd.model.settings import Configuration, Identity, Settings
 from pgherd.model.slots import slot_name
 from pgherd.postgres import configure, histories, keys, replace, roles, sessions, slots
 from pgherd.postgres.clone import clone
+from pgherd.postgres.control import ControlData
 from pgherd.postgres.errors import FenceRefused, NotArmed, PostgresError, StartFailed, WouldDestroy
 from pgherd.postgres.initialise import initialise
 from pgherd.postgres.layout import Layout, environment
@@ -95,7 +96,7 @@ class PostgresServer:
         await self.prepare()
         if self._observer.data() is not Data.EMPTY:
             raise WouldDestroy(f"{self.layout.data} is not empty: it is never initialised over (S7)")
-        await initialise(self.layout, self._link.volume_fd)
+        await initialise(self.layout, self._link.volume_fd, self._link.armed)
         control = await self._observer.control.read()
         if control is None:
             raise PostgresError(f"{self.layout.data}: pg_controldata cannot read what initdb made")
@@ -108,7 +109,8 @@ class PostgresServer:
         control = await self._observer.control.read()
         own = None
         if control:
-            own = control.system_identifier, await self._observer.wal_end.position(control, QUERY)
+            position, known = await self._observer.wal_end.position(control, QUERY)
+            own = (control.system_identifier, position) if position and known else None
         self._observer.wal_end.forget()
         await clone(self.layout, self._conninfo(source), own, replace, self._link.volume_fd)
 
@@ -130,14 +132,9 @@ class PostgresServer:
         if writable and not (control.was_primary and not (self.layout.data / "backup_label").exists()):
             raise StartFailed("a standby's data starts as a standby and is promoted: its timeline is not its own (S2)")
         keys.refresh(self.layout)
-        configure.make_directories(self.layout)
-        configure.write(self.layout, self._settings, self._identity, configuration, None if writable else source)
         self._observer.wal_end.forget()
-        if writable:
-            configure.mark_primary(self.layout)
-        else:
-            configure.mark_standby(self.layout)
-            histories.prepare_recovery(self.layout.wal, control.position)
+        # In a thread: every file is synced, and a stalled volume must not stop the heartbeat.
+        await asyncio.to_thread(self._lay_out, writable, source, configuration, control)
         argv = [self.layout.program("postgres"), "-D", str(self.layout.data)]
         self._observer.stopping = False
         pid = await self._link.start(argv, environment(), writable)
@@ -147,17 +144,33 @@ class PostgresServer:
         if answered:
             await self._after_start(writable)
 
+    def _lay_out(
+        self, writable: bool, source: Source | None, configuration: Configuration, control: ControlData
+    ) -> None:  # fmt: skip
+        """Files as the start needs them; blocking."""
+        configure.make_directories(self.layout)
+        configure.write(self.layout, self._settings, self._identity, configuration, None if writable else source)
+        if writable:
+            configure.mark_primary(self.layout)
+        else:
+            configure.mark_standby(self.layout)
+            histories.prepare_recovery(self.layout.wal, control.position)
+
+    async def _configure(self, configuration: Configuration, source: Source | None) -> None:
+        """Write what changed, and reload."""
+        arguments = (self.layout, self._settings, self._identity, configuration, source)
+        if await asyncio.to_thread(configure.write, *arguments):
+            await self._link.signal(signal.SIGHUP)
+
     async def follow(self, source: Source | None, configuration: Configuration) -> None:
         """Point a running standby at `source` by a reload; its WAL receiver starts anew."""
         keys.refresh(self.layout)
-        if configure.write(self.layout, self._settings, self._identity, configuration, source):
-            await self._link.signal(signal.SIGHUP)
+        await self._configure(configuration, source)
 
     async def reload(self, configuration: Configuration) -> bool:
         """Write what changed and reload; whom it follows stays. Whether a parameter waits for a restart."""
-        if configure.write(self.layout, self._settings, self._identity, configuration, configure.AS_IT_IS):
-            await self._link.signal(signal.SIGHUP)
-            await asyncio.sleep(0.1)  # the postmaster reads the files after the signal
+        await self._configure(configuration, configure.AS_IT_IS)
+        await asyncio.sleep(0.1)  # the postmaster reads the files after the signal
         sql = "SELECT EXISTS (SELECT FROM pg_settings WHERE pending_restart) AS pending"
         self._observer.pending_restart = bool((await self._query(sql))["pending"])
         return self._observer.pending_restart
@@ -169,7 +182,7 @@ class PostgresServer:
         seen = await self._observer.observe()
         if seen.process is not Process.RUNNING or seen.position is None or seen.primary:
             raise PostgresError(f"only a running standby can be promoted, not {seen.process.value}")
-        choose_timeline(self.layout, seen.position.timeline, timeline)
+        await asyncio.to_thread(choose_timeline, self.layout, seen.position.timeline, timeline)
         connection = await self.connection()
         try:
             state = await self._link.state()

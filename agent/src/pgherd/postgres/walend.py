@@ -36,26 +36,37 @@ def after_record(start: int, length: int, segment_size: int) -> int:
 
 
 async def find(layout: Layout, control: ControlData) -> Position:
-    """The end of the newest own WAL. Falls back to what pg_control guarantees."""
+    """The end of the newest own WAL. Raises ToolFailed when it cannot be read."""
     timeline = histories.newest_own(layout.wal, control.position)
     start = control.checkpoint.lsn
     if timeline != control.checkpoint.timeline:
         start = max([start, *(ancestor.end for ancestor in histories.read(layout.wal, timeline))])
-    said = await _dump(layout, timeline, start, "-q")
+    stop = _last_byte(layout, timeline, start, control.segment_size)
+    said = await _dump(layout, timeline, start, "-q", "-e", format_lsn(stop))
     places = [parse_lsn(lsn) for lsn in _END.findall(said)]
-    end = max(places, default=start)
+    if not places and said.strip() and start == control.checkpoint.lsn:
+        raise ToolFailed("pg_waldump", "does not find the last checkpoint", said[-500:])
+    # Nothing said: every record up to the end of the last segment is valid.
+    end = max(places) if places else start if said.strip() else stop
     if len(places) == 1 and (length := _LENGTH.search(await _dump(layout, timeline, end, "-n1"))):
         end = after_record(end, int(length[1]), control.segment_size)  # it named only the last record's start
     least = control.position
     return Position(timeline, max(end, least.lsn) if timeline == least.timeline else end)
 
 
-async def _dump(layout: Layout, timeline: int, start: int, option: str) -> str:
-    argv = [layout.program("pg_waldump"), option, "-p", str(layout.wal), "-t", str(timeline), "-s", format_lsn(start)]
-    try:
-        return await run(argv, environment(), LIMIT, accepted=frozenset({0, 1}))
-    except ToolFailed:
-        return ""
+def _last_byte(layout: Layout, timeline: int, start: int, segment_size: int) -> int:
+    """Where the unbroken row of segments from `start` on ends: pg_waldump waits five seconds for one more."""
+    there, number = histories.segments(layout.wal, timeline, segment_size), start // segment_size
+    if number not in there:
+        raise ToolFailed("pg_waldump", f"the segment of {format_lsn(start)} on timeline {timeline} is not there", "")
+    while number + 1 in there:
+        number += 1
+    return (number + 1) * segment_size
+
+
+async def _dump(layout: Layout, timeline: int, start: int, *options: str) -> str:
+    argv = [layout.program("pg_waldump"), *options, "-p", str(layout.wal), "-t", str(timeline), "-s", format_lsn(start)]
+    return await run(argv, environment(), LIMIT, accepted=frozenset({0, 1}))
 
 
 class WalEnd:
@@ -66,14 +77,20 @@ class WalEnd:
         self._control: ControlData | None = None
         self._task: asyncio.Task[Position] | None = None
 
-    async def position(self, control: ControlData, patience: float) -> Position:
-        """The end, or after `patience` seconds what pg_control guarantees until it is known."""
+    async def position(self, control: ControlData, patience: float) -> tuple[Position | None, bool]:
+        """The end and True; None and True while it is not known after `patience` seconds.
+
+        What pg_control guarantees and False when the end cannot be found: whether it diverged cannot be said then.
+        """
         if control != self._control or self._task is None:
             self.forget()
             self._control = control
             self._task = asyncio.create_task(find(self._layout, control))
         done, _ = await asyncio.wait({self._task}, timeout=patience)
-        return self._task.result() if done and not self._task.exception() else control.position
+        if not done:
+            return None, True
+        failed = self._task.exception() is not None
+        return (control.position, False) if failed else (self._task.result(), True)
 
     def forget(self) -> None:
         """The files may change: what was found no longer holds."""

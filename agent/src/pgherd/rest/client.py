@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import h11
@@ -18,6 +18,8 @@ import msgspec
 
 from pgherd.model.member import MemberStatus, Pod
 from pgherd.rest.certificates import Signature, client_context, signature
+
+Heard = Callable[[Pod, MemberStatus | None], None]
 
 TIMEOUT = 1.0
 LARGEST = 1 << 20
@@ -80,18 +82,22 @@ class PeerClient:
         self._kept: dict[str, _Connection] = {}
         self.why: dict[str, str] = {}
 
-    async def ask(self, pods: Iterable[Pod]) -> dict[str, MemberStatus | None]:
-        """By member: its words, or None when it did not say them within the time limit. Never raises for a peer."""
+    async def ask(self, pods: Iterable[Pod], heard: Heard | None = None) -> dict[str, MemberStatus | None]:
+        """By member: its words, or None when it did not say them within the time limit. Never raises for a peer.
+
+        `heard` is called for each pod as soon as that is known. Two calls may overlap.
+        """
         asked = tuple(pods)
-        try:
-            context = self._certificates()
-        except (OSError, ssl.SSLError) as error:
-            self.why = {pod.member: f"no usable certificates in {self._folder}: {error}" for pod in asked}
-            return dict.fromkeys(self.why)
-        self.why = {}
         for member in self._kept.keys() - {pod.member for pod in asked}:
             self._kept.pop(member).drop()
-        answers = await asyncio.gather(*(self._one(context, pod) for pod in asked))
+
+        async def one(pod: Pod) -> MemberStatus | None:
+            status = await self._one(pod)
+            if heard is not None:
+                heard(pod, status)
+            return status
+
+        answers = await asyncio.gather(*(one(pod) for pod in asked))
         return dict(zip((pod.member for pod in asked), answers, strict=True))
 
     async def aclose(self) -> None:
@@ -110,10 +116,17 @@ class PeerClient:
             self._kept.clear()
         return self._context
 
-    async def _one(self, context: ssl.SSLContext, pod: Pod) -> MemberStatus | None:
+    async def _one(self, pod: Pod) -> MemberStatus | None:
+        try:
+            context = self._certificates()
+        except (OSError, ssl.SSLError) as error:
+            self.why[pod.member] = f"no usable certificates in {self._folder}: {error}"
+            return None
         try:
             async with asyncio.timeout(self._limit):
-                return self._believed(pod, *await self._get(context, pod))
+                status = self._believed(pod, *await self._get(context, pod))
+            self.why.pop(pod.member, None)
+            return status
         except TimeoutError:
             self.why[pod.member] = f"no answer within {self._limit:g} s"
         except Exception as error:  # whatever one peer does, the others' answers count
@@ -146,6 +159,8 @@ class PeerClient:
         except BaseException:
             connection.drop()
             raise
+        if (other := self._kept.get(pod.member)) is not None:
+            other.drop()  # of a call that ran beside this one
         self._kept[pod.member] = connection
         return answer
 

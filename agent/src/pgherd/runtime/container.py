@@ -77,11 +77,18 @@ class Container:
         """Whether this container (any agent in it) ever sent a write: then a lease of this pod is no predecessor's."""
         return self._own.wrote
 
-    def writing(self) -> None:
-        """Before the first write leaves."""
-        if not self._own.wrote:
+    def writing(self) -> bool:
+        """Before a write leaves; whether it is the first."""
+        first = not self._own.wrote
+        if first:
             self._own.wrote = True
             self._save()
+        return first
+
+    def never_wrote(self) -> None:
+        """The first write certainly did not happen: a lease of this pod is still a predecessor's."""
+        self._own.wrote = False
+        self._save()
 
     def learn(self, seen: PodSeen) -> bool:
         """Look at the own pod's status. Returns whether the ID became certain just now."""

@@ -44,6 +44,9 @@ class Lock:
         if self._fence.deadline() == 0.0:
             # It gave the lease up, or never held it: only a later write of this agent may arm (S4).
             self._given_up = self._clock()
+        elif self._fence.deadline() > self._clock():
+            # An agent that died between the two halves of an arming left a deadline that nobody enforces.
+            self._fence.arm(self._fence.deadline(), self._fence.lease_end())
 
     def saw(self, seen: LockSeen, began: float | None = None) -> bool:
         """News of the lock object. `began`: when the read (not a watch) that brought it was sent.

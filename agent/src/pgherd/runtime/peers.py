@@ -1,16 +1,22 @@
-"""What the other members say of themselves: one poll of all at a time, at most a second long."""
+"""What the other members say of themselves: all are asked at once, each answer counts as it comes.
+
+A silent peer costs its second, and nobody else waits for it: the next poll may begin meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from pgherd.model.member import MemberStatus, Pod
 from pgherd.runtime.ports import Clock
 from pgherd.runtime.state import State
 from pgherd.runtime.waiting import Bell
 
-Ask = Callable[[tuple[Pod, ...]], Awaitable[Mapping[str, MemberStatus | None]]]
+Heard = Callable[[Pod, MemberStatus | None], None]
+Ask = Callable[[tuple[Pod, ...], Heard], Awaitable[Any]]
+"""(pods, heard) -> calls `heard` for each of them as soon as it has answered or its time is up."""
 
 IDLE_ROUNDS = 3
 """A replica asks only every so many `loop_wait`: with a lease to take it asks at once, as the decision wants."""
@@ -19,8 +25,8 @@ INCOMPLETE = 0.5
 """Seconds between a holder's polls while a declared member is no candidate: until it is recorded, nobody could
 follow a holder that goes silent."""
 
-LEAST = 0.1
-"""Seconds between two polls at least: a decision that waits for an answer orders one each time it looks."""
+LEAST = 0.25
+"""Seconds between the beginnings of two polls at least: a decision that waits orders one each time it looks."""
 
 
 class Peers:
@@ -31,13 +37,17 @@ class Peers:
         self.wanted = Bell()
 
     async def poll(self) -> None:
-        own = self._state.identity.member
-        pods = tuple(
-            seen.pod for seen in self._state.pods or () if seen.pod.member != own and seen.pod.address is not None
-        )
-        began = self._clock()
-        answers = await self._ask(pods) if pods else {}
-        self._state.saw_answers(answers, {pod.member: pod.uid for pod in pods}, began)
+        """Returns when all have answered or the time is up."""
+        own, began = self._state.identity.member, self._clock()
+        pods = [seen.pod for seen in self._state.pods or () if seen.pod.member != own]
+        for pod in pods:
+            if pod.address is None:
+                self._state.saw_answer(pod, None, began, began)
+
+        def heard(pod: Pod, status: MemberStatus | None) -> None:
+            self._state.saw_answer(pod, status, began, self._clock())
+
+        await self._ask(tuple(pod for pod in pods if pod.address is not None), heard)
 
     def _pause(self) -> float:
         """Seconds until the next poll without a wish for one."""
@@ -51,8 +61,9 @@ class Peers:
         return loop_wait if complete else min(loop_wait, INCOMPLETE)
 
     async def run(self) -> None:
-        while True:
-            if self._state.pods is not None:
-                await self.poll()
-            await asyncio.sleep(LEAST)
-            await self.wanted.wait(self._pause() - LEAST)
+        async with asyncio.TaskGroup() as polls:
+            while True:
+                if self._state.pods is not None:
+                    polls.create_task(self.poll(), name="poll")
+                await asyncio.sleep(LEAST)
+                await self.wanted.wait(self._pause() - LEAST)

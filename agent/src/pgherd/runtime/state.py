@@ -6,14 +6,13 @@ Everything runs in one event loop, so there are no locks; each field has the one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from pgherd.kubernetes.store import ConfigSeen, PodSeen
 from pgherd.model.actions import Reason
 from pgherd.model.knowledge import Knowledge
-from pgherd.model.member import Death, MemberStatus, Peer
+from pgherd.model.member import Death, MemberStatus, Peer, Pod
+from pgherd.model.position import Position
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings, read_configuration
 from pgherd.model.view import Failure, Task, TaskKind, View
@@ -25,13 +24,24 @@ FAILURES = 16
 """Failures remembered."""
 
 
-class Answer(msgspec.Struct):
-    """What a peer said last."""
+class Answer(msgspec.Struct, frozen=True):
+    """What a peer said last, silence included."""
 
     uid: str
     status: MemberStatus | None
     asked: float
+    ended: float
     first_missing: float = 0.0
+
+
+class Stall(msgspec.Struct, frozen=True):
+    """What must change for a standby that does not stream to count as getting on."""
+
+    epoch: int
+    address: str | None
+    answers: bool
+    position: Position | None
+    incarnation: str | None
 
 
 class State:
@@ -48,9 +58,11 @@ class State:
         self.pods: tuple[PodSeen, ...] | None = None  # watchers
         self.server: Server | None = None  # observer
         self.stopped_since: float | None = None  # observer
+        self.restless_since: float | None = None  # observer
+        self.stalled_since: float | None = None  # observer
+        self._stall: Stall | None = None  # observer
         self.health: Health | None = None  # observer.Prober
         self.answers: dict[str, Answer] = {}  # peers
-        self.polled: float | None = None  # peers
         self.task: Task | None = None  # tasks
         self.failures: tuple[Failure, ...] = ()  # tasks
         self.writing = False  # writer
@@ -71,7 +83,13 @@ class State:
         return next((seen for seen in self.pods or () if seen.pod.uid == self.identity.uid), None)
 
     def saw_config(self, seen: ConfigSeen) -> None:
-        """Keep the last configuration that was valid: a mistake in it must not stop a running cluster."""
+        """Keep the last configuration that was valid: a mistake in it must not stop a running cluster.
+
+        A deleted object is such a mistake: what was known of identity and configuration stays in force.
+        """
+        if not seen.version and self.config_seen is not None and self.config_seen.version:
+            self._bad_configuration("the configuration object is missing: what it said last stays in force")
+            return
         self.config_seen = seen
         try:
             self.configuration = read_configuration(seen.config)
@@ -95,8 +113,11 @@ class State:
             self.stopped_since = now
         elif not dead:
             self.stopped_since = None
-        if server.streaming or server.primary:
-            self.failures = ()
+        restless = server.process in (Process.STARTING, Process.STOPPING)
+        self.restless_since = (self.restless_since or now) if restless else None
+        if not server.promoting:
+            self._forgive(server)
+        self._watch_progress(server, now)
         # While it streams, it did so until now: the next look says when that ended.
         if server.streaming or (before is not None and before.streaming):
             self.streamed = now
@@ -104,21 +125,45 @@ class State:
         if server != before:
             self.decide.ring()
 
+    def _forgive(self, server: Server) -> None:
+        """Failures are forgotten once what failed has worked."""
+        if server.streaming or server.primary:
+            self.failures = ()
+        elif server.process is Process.RUNNING:
+            self.failures = tuple(failure for failure in self.failures if failure.kind is not TaskKind.START)
+
+    def _watch_progress(self, server: Server, now: float) -> None:
+        """`stalled_since`: neither streaming nor gaining WAL although the leader answers."""
+        record, last = self.knowledge.record, self._stall
+        leader = self.answers.get((record.leader if record else None) or "")
+        running = server.process is Process.RUNNING
+        stall = Stall(
+            epoch=record.epoch if record else 0,
+            address=record.address if record else None,
+            answers=leader is not None and leader.status is not None,
+            position=server.position if running or last is None else last.position,
+            incarnation=server.incarnation,
+        )
+        if server.streaming or server.primary:
+            self.stalled_since = None
+        elif stall != last or self.stalled_since is None:
+            self.stalled_since = now
+        self._stall = stall
+
     def failed(self, kind: TaskKind, target: str | None, now: float, error: str) -> None:
         holder = self.knowledge.record.holder if self.knowledge.record else None
         failure = Failure(kind, target, holder.timeline if holder else 0, now, error)
         self.failures = (*self.failures, failure)[-FAILURES:]
 
-    def saw_answers(self, answers: Mapping[str, MemberStatus | None], asked: dict[str, str], began: float) -> None:
-        """A whole poll has ended: `asked` names the members (and the pod UIDs) that it went to."""
-        for member, uid in asked.items():
-            before = self.answers.get(member)
-            status = answers.get(member)
-            if status is not None and status.uid != uid:
-                status = None  # another pod under this address: not this member's words
-            missing = 0.0 if status else (before.first_missing if before and before.first_missing else began)
-            self.answers[member] = Answer(uid, status, began, missing)
-        self.polled = began
+    def saw_answer(self, pod: Pod, status: MemberStatus | None, began: float, now: float) -> None:
+        """One question that was sent at `began` has ended. A pod without an address says nothing."""
+        before = self.answers.get(pod.member)
+        if before is not None and before.uid == pod.uid and before.asked > began:
+            return  # a later question has ended already
+        if status is not None and status.uid != pod.uid:
+            status = None  # another pod under this address: not this member's words
+        missing = 0.0 if status else (before.first_missing if before and before.first_missing else began)
+        self.answers[pod.member] = Answer(pod.uid, status, began, now, missing)
         self.decide.ring()
 
     def predecessor_held(self) -> bool:
@@ -146,7 +191,7 @@ class State:
             if answer is None or answer.uid != pod.uid:
                 peers.append(Peer(pod))
             else:
-                peers.append(Peer(pod, answer.status, answer.asked, answer.first_missing))
+                peers.append(Peer(pod, answer.status, answer.asked, answer.ended, answer.first_missing))
         return tuple(peers)
 
     def _death_seen(self, now: float) -> float | None:
@@ -171,7 +216,6 @@ class State:
             members=self.settings.members,
             peers=self.peers(),
             pods=tuple(seen.pod for seen in self.pods or ()),
-            polled=self.polled,
             task=self.task,
             failures=self.failures,
             writing=self.writing,
@@ -179,6 +223,8 @@ class State:
             armed=deadline > now,
             predecessor_held=self.predecessor_held(),
             stopped_since=self.stopped_since,
+            restless_since=self.restless_since,
+            stalled_since=self.stalled_since,
             slot_positions=self.slot_positions,
             death_seen=self._death_seen(now),
         )

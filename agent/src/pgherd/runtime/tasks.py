@@ -89,13 +89,18 @@ class Tasks:
         else:
             took = self._clock() - task.started
             self._log.info("task-done", f"{task.kind.value} took {took:.2f} s", seconds=round(took, 3))
+            if task.kind is TaskKind.REWIND:
+                # Forgotten once it streams; until then this rung is used up, whatever pg_rewind said.
+                self._state.failed(task.kind, task.target, self._clock(), "it was rewound, and has diverged still")
         if before is not None and not before.done():
             before.cancel()
             await asyncio.gather(before, return_exceptions=True)
-        await self._observe()
-        if self._state.task is task:
-            self._state.task = None
-            self._state.decide.ring()
+        try:
+            await self._observe()
+        finally:
+            if self._state.task is task:
+                self._state.task = None
+                self._state.decide.ring()
 
     def _failed(self, task: Task, error: Exception) -> None:
         text = str(error) or type(error).__name__

@@ -104,7 +104,7 @@ class Writer:
         if before is None:
             return False
         attempt = Attempt(record.nonce, self._clock(), record.ttl, action.kind, record.epoch, known.version)
-        self._state.container.writing()
+        first = self._state.container.writing()
         try:
             self._lock.sending(attempt)
         except TableFull as error:
@@ -112,6 +112,8 @@ class Writer:
             return await self._lock.refresh(limit) and False
         self._pending = (action, before, record, reason)
         confirmed = await self._send(attempt, record, limit)
+        if first and self._excluded(attempt):
+            self._state.container.never_wrote()
         self.settle()
         return confirmed
 
@@ -132,6 +134,12 @@ class Writer:
             self._trouble(f"a write of the lock object has no answer: {error}")
             return await self._lock.refresh(limit) and self._confirmed(attempt)
         return True
+
+    def _excluded(self, attempt: Attempt) -> bool:
+        """Neither read back nor possible any more."""
+        known = self._state.knowledge
+        held = known.held is not None and known.held.nonce == attempt.nonce
+        return not held and all(each.nonce != attempt.nonce for each in known.unanswered)
 
     def _confirmed(self, attempt: Attempt) -> bool:
         record = self._state.knowledge.record
