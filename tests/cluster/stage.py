@@ -38,6 +38,7 @@ class Play:
 class Stage:
     kubeconfig: str
     image: str
+    namespace: str = objects.NAMESPACE
 
     @property
     def kubectl(self) -> tuple[str, ...]:
@@ -45,7 +46,7 @@ class Stage:
 
     @property
     def cluster(self) -> Cluster:
-        return Cluster("demo", self.kubectl)
+        return Cluster("demo", self.kubectl, self.namespace)
 
     def play(self, name: str, *arguments: str, limit: float = 600) -> Play:
         """Run a playbook of the checkout against the demo's inventory, as README says."""
@@ -54,6 +55,8 @@ class Stage:
             "-i",
             "inventory/demo",
             f"playbooks/{name}.yml",
+            "-e",
+            f"postgres_namespace={self.namespace}",
         ]
         environment = {
             **os.environ,
@@ -70,11 +73,15 @@ class Stage:
     def fault(self, *arguments: str) -> Any:
         """One of the lab's faults; its own account of the effect."""
         done = subprocess.run(
-            [sys.executable, "-m", "pgherd_lab", "fault", *arguments, "--json"],
+            [sys.executable, "-m", "pgherd_lab", "fault", *arguments, *self._place(arguments[0]), "--json"],
             text=True, timeout=120, capture_output=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def _place(self, fault: str) -> tuple[str, ...]:
+        """Faults of pods happen in a namespace; those of nodes and of the API do not."""
+        return () if fault.endswith(("-node", "-api", "cut", "heal")) else ("-n", self.namespace)
 
     def client(self, name: str, command: list[str] | None = None, **spec: Any) -> None:
         """A client pod, running."""
@@ -98,6 +105,17 @@ class Stage:
         kinds = "endpoints,sa,roles,rolebindings,secrets,configmaps,services,pvc,statefulsets,pdb,pods"
         items = self.cluster.get(kinds, "-l", "pgherd.dev/cluster=demo")["items"]
         return {(item["kind"], item["metadata"]["name"]) for item in items}
+
+    def node(self, pod: str) -> str:
+        return str(self.cluster.get("pod", pod)["spec"]["nodeName"])
+
+    def restarts(self) -> dict[str, int]:
+        """Container restarts by member."""
+        items = self.cluster.get("pods", "-l", "pgherd.dev/cluster=demo,pgherd.dev/data=postgres")["items"]
+        return {
+            item["metadata"]["name"]: sum(status["restartCount"] for status in item["status"]["containerStatuses"])
+            for item in items
+        }
 
     def versions(self) -> dict[str, str]:
         """resourceVersion of everything that the play owns."""

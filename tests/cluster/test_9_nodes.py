@@ -14,7 +14,7 @@ def test_a_container_killed_twice_ends_in_a_settled_cluster(cluster: Stage) -> N
     for _ in range(2):
         leader = cluster.cluster.lock()["leader"]
         epoch = int(cluster.cluster.lock()["transitions"])
-        cluster.fault("kill-container", leader, "-n", objects.NAMESPACE)
+        cluster.fault("kill-container", leader)
         eventually("a new epoch", lambda epoch=epoch: int(cluster.cluster.lock()["transitions"]) > epoch)  # type: ignore[misc]
         eventually("a settled cluster", lambda: settled(cluster.cluster), 180)
 

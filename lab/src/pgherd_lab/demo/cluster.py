@@ -15,9 +15,9 @@ ANSWER = 10.0
 class Cluster:
     """One PostgreSQL cluster on the lab; holds nothing but names."""
 
-    def __init__(self, name: str, kubectl: tuple[str, ...]) -> None:
+    def __init__(self, name: str, kubectl: tuple[str, ...], namespace: str = NAMESPACE) -> None:
         self.name = name
-        self.kubectl = (*kubectl, "--namespace", NAMESPACE)
+        self.kubectl = (*kubectl, "--namespace", namespace)
 
     def get(self, *what: str) -> Any:
         return document((*self.kubectl, "get", *what, "-o", "json"))
