@@ -88,8 +88,9 @@ class Agent:
         run: Path,
         log: Log,
         clock: Clock,
+        wall: Clock = time.time,
     ) -> None:
-        self._parts, self._log, self._clock = parts, log, clock
+        self._parts, self._log, self._clock, self._wall = parts, log, clock, wall
         stores, server = parts.stores, parts.server
         self.state = state = State(settings, identity, container, log)
         self.lock = Lock(state, stores.lock, parts.fence, clock, log)
@@ -155,10 +156,10 @@ class Agent:
         self.state.look.ring()
 
     async def _heartbeat(self) -> None:
-        offset = time.time() - self._clock()
+        offset = self._wall() - self._clock()
         while True:
             self._parts.fence.beat()
-            now = time.time() - self._clock()
+            now = self._wall() - self._clock()
             if self.state.knowledge.held is not None and now - offset > self.state.configuration.margin:
                 # A machine that was moved while stopped: its boot-time clock may have stood still (§2, Clocks).
                 self.lock.forget_own(f"the wall clock stepped forward by {now - offset:.1f} s")

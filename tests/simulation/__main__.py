@@ -1,0 +1,37 @@
+"""Run seeds by hand: `python -m tests.simulation --seed 7 --trace`, or `--seeds 5000 --first 0 --stop`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.simulation.run import run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, help="one seed")
+    parser.add_argument("--trace", action="store_true", help="print what happened, event by event")
+    parser.add_argument("--seeds", type=int, default=200, help="how many (default 200)")
+    parser.add_argument("--first", type=int, default=0, help="the first one")
+    parser.add_argument("--stop", action="store_true", help="at the first violation")
+    given = parser.parse_args()
+    seeds = [given.seed] if given.seed is not None else range(given.first, given.first + given.seeds)
+    began, failed, primaries = time.monotonic(), 0, 0
+    for seed in seeds:
+        outcome = run(seed, given.trace)
+        primaries += outcome.primaries
+        if given.trace:
+            print("\n".join(outcome.story))
+        if outcome.violation:
+            failed += 1
+            print(f"seed {seed}: {outcome.violation}", flush=True)
+            if given.stop:
+                break
+    print(f"{len(seeds)} seeds, {failed} violations, {primaries} primaries, {time.monotonic() - began:.1f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

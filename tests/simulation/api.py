@@ -1,0 +1,259 @@
+"""The API store: three objects with versions, and each process' way to them.
+
+A request may be lost, its reply may be lost, either may be slow; a write whose reply was lost has happened all the
+same. Watches deliver in order, late, and fall silent for good when the link breaks: `kubernetes.follow`, which is the
+shipped one, has to notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from pgherd.kubernetes.follow import follow
+from pgherd.kubernetes.store import ConfigSeen, Conflict, LockSeen, PodSeen, Refused, Stores, Unanswered
+from pgherd.model.lease import Lease, MalformedLease, from_annotations, to_annotations
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.world import API, World
+
+T = TypeVar("T")
+
+
+@dataclass
+class Weather:
+    """How the API behaves at the moment."""
+
+    down: bool = False
+    """Nobody answers."""
+    lost_request: float = 0.0
+    lost_reply: float = 0.0
+    slow: float = 0.0
+    """Probability of seconds instead of milliseconds."""
+    stale_watch: float = 0.0
+    """Seconds by which watches lag behind."""
+
+
+class Cell(Generic[T]):
+    """One object: its value, and who watches it."""
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+        self.watchers: list[Callable[[T], None]] = []
+
+    def put(self, value: T) -> None:
+        self.value = value
+        for watcher in tuple(self.watchers):
+            watcher(value)
+
+
+@dataclass
+class Store:
+    """The truth. `taken` is called for every write of the lock that changed it, with the record before and after."""
+
+    world: World
+    ttl: float
+    config: str
+    weather: Weather = field(default_factory=Weather)
+    version: int = 1
+    written: list[Callable[[str, Lease | None, Lease], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        free = Lease(leader=None, epoch=0, ttl=self.ttl, released=0)
+        self.lock = Cell(LockSeen(free, "1"))
+        self.configuration = Cell(ConfigSeen(version="1", config=self.config))
+        self.pods: Cell[tuple[PodSeen, ...]] = Cell(())
+
+    def next_version(self) -> str:
+        self.version += 1
+        return str(self.version)
+
+    def write_lock(self, who: str, record: Lease, version: str) -> LockSeen:
+        before = self.lock.value
+        if before.version != version:
+            raise Conflict("patch endpoints: the object has been modified")
+        new = through_annotations(record, self.next_version())
+        assert new.record is not None
+        for hook in self.written:
+            hook(who, before.record, new.record)
+        self.world.say(who, f"lock <- {describe(new.record)}")
+        self.lock.put(new)
+        return new
+
+    def write_config(self, annotations: Mapping[str, str | None], version: str) -> ConfigSeen:
+        before = self.configuration.value
+        if not before.version or before.version != version:
+            raise Conflict("patch endpoints: the object has been modified")
+        changed: dict[str, Any] = {**annotations, "version": self.next_version()}
+        self.configuration.put(msgspec.structs.replace(before, **changed))
+        return self.configuration.value
+
+
+def describe(record: Lease) -> str:
+    return (
+        f"epoch {record.epoch} {record.leader} tl {record.holder.timeline if record.holder else 0}"
+        f" writable {record.holder.writable if record.holder else 0} address {record.address}"
+        f"{' RELEASED' if record.free else ''}{f' HANDOVER {record.handover.to}' if record.handover else ''}"
+        f" candidates {[candidate.member for candidate in record.candidates]}"
+    )
+
+
+def through_annotations(record: Lease, version: str) -> LockSeen:
+    """As a real object keeps it: text, and read back."""
+    text = {key: value for key, value in to_annotations(record).items() if value is not None}
+    try:
+        return LockSeen(from_annotations(text, record.address), version)
+    except MalformedLease as error:
+        return LockSeen(None, version, str(error))
+
+
+class Client:
+    """One process' connections to the API."""
+
+    def __init__(self, store: Store, member: str, loop: VirtualLoop) -> None:
+        self.store, self.member, self.loop = store, member, loop
+        self.dead = False
+
+    def _delay(self) -> float:
+        world, weather = self.store.world, self.store.weather
+        return world.between(0.5, 4.0) if world.chance(weather.slow) else world.between(0.001, 0.02)
+
+    def _connected(self) -> bool:
+        return not self.store.weather.down and self.store.world.reachable(self.member, API)
+
+    async def request(self, what: str, serve: Callable[[], T], limit: float) -> T:
+        world, weather = self.store.world, self.store.weather
+        if self.dead:
+            raise asyncio.CancelledError
+        if weather.down and world.chance(0.5):
+            await asyncio.sleep(0.001)
+            raise Refused(0, f"{what}: connection refused")
+        answer: asyncio.Future[T] = self.loop.create_future()
+
+        def reply(give: Callable[[], None]) -> None:
+            if not world.chance(weather.lost_reply):
+                world.after(self._delay(), lambda: self._connected() and not answer.done() and give())
+
+        def arrive() -> None:
+            if not self._connected():
+                return
+            try:
+                result = serve()
+            except (Conflict, Refused) as error:
+                problem = error
+                reply(lambda: answer.set_exception(problem))
+            else:
+                reply(lambda: answer.set_result(result))
+
+        if not world.chance(weather.lost_request):
+            world.after(self._delay(), arrive)
+        try:
+            async with asyncio.timeout(limit):
+                return await answer
+        except TimeoutError:
+            raise Unanswered(f"{what}: no answer within {limit:g} s") from None
+
+    async def watch(self, cell: Cell[T], newer: Callable[[T], bool]) -> AsyncGenerator[T, None]:
+        """Every value from now on, in order and late; silent for good once the link was broken."""
+        world, arrived, wake = self.store.world, deque[T](), asyncio.Event()
+        broken, last = False, world.now
+
+        def deliver(value: T) -> None:
+            nonlocal broken
+            broken = broken or not self._connected()
+            if not broken and not self.dead:
+                arrived.append(value)
+                wake.set()
+
+        def watcher(value: T) -> None:
+            nonlocal last
+            last = max(last, world.now + self._delay() + self.store.weather.stale_watch)
+            world.at(last, lambda: deliver(value))
+
+        cell.watchers.append(watcher)
+        try:
+            if newer(cell.value):
+                watcher(cell.value)
+            while True:
+                await wake.wait()
+                wake.clear()
+                while arrived:
+                    yield arrived.popleft()
+        finally:
+            cell.watchers.remove(watcher)
+
+
+class Source(Generic[T]):
+    """What `kubernetes.follow` follows."""
+
+    def __init__(self, client: Client, cell: Cell[T], version: Callable[[T], str], what: str) -> None:
+        self._client, self._cell, self._version, self._what = client, cell, version, what
+
+    async def begin(self) -> tuple[T, str]:
+        value = await self._client.request(f"list {self._what}", lambda: self._cell.value, 5.0)
+        return value, self._version(value)
+
+    async def changes(self, version: str) -> AsyncGenerator[T, None]:
+        async for value in self._client.watch(self._cell, lambda value: self._version(value) != version):
+            yield value
+
+
+class SimLock:
+    def __init__(self, client: Client, silence: Callable[[], float]) -> None:
+        self._client, self._silence = client, silence
+        self._source = Source(client, client.store.lock, lambda seen: seen.version, "endpoints demo-ha")
+
+    async def read(self, limit: float) -> LockSeen:
+        return await self._client.request("get endpoints", lambda: self._client.store.lock.value, limit)
+
+    async def write(self, record: Lease, version: str, limit: float) -> LockSeen:
+        store, member = self._client.store, self._client.member
+        return await self._client.request("patch endpoints", lambda: store.write_lock(member, record, version), limit)
+
+    def follow(self) -> AsyncIterator[LockSeen]:
+        return follow(self._source, self._silence, lambda text: None)
+
+
+class SimConfig:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._source = Source(client, client.store.configuration, lambda seen: seen.version, "endpoints demo-ha-config")
+
+    async def read(self, limit: float) -> ConfigSeen:
+        return await self._client.request("get config", lambda: self._client.store.configuration.value, limit)
+
+    async def write(self, annotations: Mapping[str, str | None], version: str, limit: float) -> ConfigSeen:
+        store = self._client.store
+        return await self._client.request("patch config", lambda: store.write_config(annotations, version), limit)
+
+    def follow(self) -> AsyncIterator[ConfigSeen]:
+        return follow(self._source, lambda: 60.0, lambda text: None)
+
+
+class SimPods:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._source = Source(client, client.store.pods, lambda seen: str(hash(seen)), "pods")
+
+    def follow(self) -> AsyncIterator[tuple[PodSeen, ...]]:
+        return follow(self._source, lambda: 60.0, lambda text: None)
+
+    async def label(self, name: str, role: str, limit: float) -> None:
+        def serve() -> None:
+            pods = self._client.store.pods
+            pods.put(tuple(msgspec.structs.replace(p, role=role) if p.pod.member == name else p for p in pods.value))
+
+        await self._client.request("label", serve, limit)
+
+
+class SimSecrets:
+    async def read(self, name: str, limit: float) -> Mapping[str, bytes]:
+        return {}
+
+
+def stores(client: Client, silence: Callable[[], float]) -> Stores:
+    return Stores(lock=SimLock(client, silence), config=SimConfig(client), pods=SimPods(client), secrets=SimSecrets())

@@ -1,0 +1,133 @@
+"""All members and what passes between them: WAL, questions, the kubelets' words; and what the checks want to know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from pgherd.model.member import MemberStatus
+from tests.simulation.api import Store
+from tests.simulation.database import Data
+from tests.simulation.invariants import Checks
+from tests.simulation.member import Container, Member, MemberClock
+from tests.simulation.world import World
+
+TICK = 0.2
+"""Seconds between two movements of WAL."""
+
+
+class Cluster:
+    def __init__(self, world: World, size: int, timing: tuple[float, float, float], folder: Path) -> None:
+        self.world = world
+        ttl, loop_wait, retry = timing
+        config = {"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry, "primary_start_timeout": 20}
+        self.store = Store(world, ttl, json.dumps(config))
+        self.names = tuple(f"m{number}" for number in range(size))
+        self.members = {
+            name: Member(self, name, self._clock(), folder / name) for name in self.names
+        }  # fmt: skip
+        self._branches = 0
+        self._systems = 0
+        self.checks = Checks(self)
+        self.store.written.append(self.checks.lock_written)
+        world.after_event = self.checks.one_primary
+        world.after(TICK, self._tick)
+
+    def _clock(self) -> MemberClock:
+        return MemberClock(self.world, self.world.between(10, 1e6), self.world.between(0.99, 1.01))
+
+    def start(self) -> None:
+        for member in self.members.values():
+            self.world.after(self.world.between(0, 1.0), member.create_pod)
+
+    def show_pods(self) -> None:
+        self.store.pods.put(tuple(member.seen() for member in self.members.values() if member.uid))
+
+    def next_branch(self) -> int:
+        self._branches += 1
+        return self._branches
+
+    # What passes between members.
+
+    def containers(self) -> list[Container]:
+        return [member.container for member in self.members.values() if member.container is not None]
+
+    def ask(self, who: str, address: str, came: Callable[[MemberStatus | None], None]) -> None:
+        """GET /member at an address; nothing comes back from where nobody is or nothing passes."""
+        world = self.world
+
+        def arrive() -> None:
+            target = next((c for c in self.containers() if c.member.address == address), None)
+            if target is None or not world.reachable(who, target.member.name):
+                return
+            process = target.agent
+            if process is None:
+                world.after(0.01, lambda: came(None))  # connection refused
+                return
+
+            async def answer() -> None:
+                await process.agent.status.refresh()
+                status = process.agent.status.member()
+                if world.reachable(who, target.member.name):
+                    world.after(world.between(0.001, 0.02), lambda: came(status))
+
+            process.loop.create_task(answer())
+
+        world.after(world.between(0.001, 0.02), arrive)
+
+    def served(self, who: str, member: str, address: str) -> Data | None:
+        """The data that a running primary at that address serves to `who`."""
+        container = self.members[member].container
+        if container is None or container.frozen or self.members[member].address != address:
+            return None
+        instance = container.fence.instance
+        if instance is None or not instance.accepts_writes or not self.world.reachable(who, member):
+            return None
+        return container.volume.data
+
+    def grow(self, container: Container, amount: int) -> None:
+        data = container.volume.data
+        if data is not None:
+            container.volume.data = replace(data, lsn=data.lsn + amount)
+
+    def stream(self, source: str, everything: bool = False) -> None:
+        """What `source` has goes to every standby that follows it, all or some of it."""
+        sender = self.members[source].container
+        if sender is None or sender.frozen or sender.fence.instance is None or not sender.fence.instance.running:
+            return
+        for container in self.containers():
+            instance, data, sent = container.fence.instance, container.volume.data, sender.volume.data
+            if instance is None or not instance.running or not instance.recovery or instance.following != source:
+                continue
+            well = not container.frozen and self.world.reachable(source, container.member.name)
+            instance.streaming = well and data is not None and sent is not None and data.may_stream_from(sent)
+            if instance.streaming and data is not None and sent is not None and not instance.promoting:
+                lsn = (
+                    sent.lsn
+                    if everything or self.world.chance(0.8)
+                    else (max(data.lsn, sent.branch.begin) + sent.lsn) // 2
+                )
+                container.volume.data = replace(data, line=sent.line, lsn=max(data.lsn, lsn))
+
+    def _tick(self) -> None:
+        self.world.after(TICK, self._tick)
+        for container in self.containers():
+            instance = container.fence.instance
+            if instance is not None and instance.accepts_writes and not container.frozen:
+                self.grow(container, self.world.random.randrange(0, 2000))
+        for name in self.names:
+            self.stream(name)
+        for container in self.containers():
+            instance = container.fence.instance
+            if instance is not None and instance.streaming and self.served(
+                container.member.name, instance.following or "", self.members[instance.following or ""].address
+            ) is None:  # fmt: skip
+                instance.streaming = False
+
+    def initialised(self, member: str) -> str:
+        """A new system identifier, after the checks have heard of it."""
+        self.checks.initialised(member)
+        self._systems += 1
+        return f"7000{self._systems}"

@@ -1,0 +1,232 @@
+"""What happens to a cluster: each fault is drawn by chance, has its effect at once, and heals by itself.
+
+A fault that only a person can heal (a deleted or edited lock object, volumes with the only copy emptied) says so:
+then safety is checked and liveness is not asked for.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+
+import msgspec
+
+from pgherd.kubernetes.store import ConfigSeen, LockSeen
+from tests.simulation.api import Weather
+from tests.simulation.cluster import Cluster
+from tests.simulation.database import Branch, Data
+from tests.simulation.member import Container, Member
+from tests.simulation.world import API
+
+THAW = 0.05
+"""Seconds after a thaw until the fence has run (the window of the exception of S1)."""
+
+
+@dataclass
+class Faults:
+    cluster: Cluster
+    person: bool = False
+    """Something happened that only a person can put right."""
+    foreign: str | None = None
+    """A member that was given another cluster's data: it must stay out for ever."""
+
+    def strike(self) -> str:
+        """One fault, now; what it was."""
+        kinds: list[tuple[int, Callable[[], str]]] = [
+            (6, self.kill_container), (4, self.freeze_agent), (3, self.kill_agent), (4, self.freeze_node),
+            (5, self.kill_node), (2, self.empty_volume), (4, self.partition), (4, self.cut_off), (3, self.api_down),
+            (4, self.api_bad), (4, self.terminate), (4, self.kill_postmaster), (1, self.edit_lock),
+            (1, self.delete_lock), (1, self.delete_config), (2, self.step_clock), (1, self.swap_volume),
+            (2, self.kill_everything),
+        ]  # fmt: skip
+        random = self.cluster.world.random
+        strike = random.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0]
+        text = strike()
+        self.cluster.world.say("FAULT", text)
+        return text
+
+    def _length(self) -> float:
+        return self.cluster.world.between(0.5, 20.0)
+
+    def _anybody(self) -> Member:
+        """The leader as often as not: that is where it hurts."""
+        world, record = self.cluster.world, self.cluster.store.lock.value.record
+        if record is not None and record.leader in self.cluster.members and world.chance(0.6):
+            return self.cluster.members[record.leader]
+        return world.random.choice(list(self.cluster.members.values()))
+
+    def kill_container(self) -> str:
+        member = self._anybody()
+        if member.container is not None:
+            member.container_ended(member.container)
+        return f"the container of {member.name} is killed"
+
+    def freeze_agent(self) -> str:
+        member = self._anybody()
+        process = member.container.agent if member.container else None
+        if process is not None:
+            process.frozen = True
+
+            def thaw() -> None:
+                process.frozen = False
+
+            self.cluster.world.after(self._length(), thaw)
+        return f"the agent of {member.name} is frozen"
+
+    def kill_agent(self) -> str:
+        member = self._anybody()
+        if member.container is not None:
+            member.container.end_agent()
+        return f"the agent of {member.name} is killed"
+
+    def freeze_node(self) -> str:
+        member, length = self._anybody(), self._length()
+        container = member.container
+        if container is not None:
+            container.frozen = True
+            self.cluster.world.after(length, lambda: self._thaw(container))
+        return f"the node of {member.name} is frozen for {length:.1f} s"
+
+    def _thaw(self, container: Container) -> None:
+        world = self.cluster.world
+        container.frozen, container.awake = False, container.clock()
+        container.exempt_until = world.now + THAW
+        world.after(world.between(0, THAW), container.fence.enforce)
+
+    def kill_node(self) -> str:
+        member, length = self._anybody(), self._length()
+        self._power_off(member, length)
+        return f"the node of {member.name} is off for {length:.1f} s"
+
+    def _power_off(self, member: Member, length: float) -> None:
+        container = member.container
+        member.node_off = True
+        if container is not None:
+            member.container_ended(container, report=False)
+
+        def power_on() -> None:
+            member.node_off = False
+            member.address = f"10.{self.cluster.world.random.getrandbits(24)}"
+            if container is not None and member.container is None:
+                member.report(container)
+            elif member.container is None:
+                member.start_container()
+
+        self.cluster.world.after(length, power_on)
+
+    def kill_everything(self) -> str:
+        for member in self.cluster.members.values():
+            self._power_off(member, self._length())
+        return "the power fails for all"
+
+    def empty_volume(self) -> str:
+        member = self._anybody()
+        others = [each for each in self.cluster.members.values() if each is not member and each.volume.data]
+        if not others:
+            return "nothing: the only copy is spared"
+        if member.container is not None:
+            member.container_ended(member.container)
+        member.volume.data = None
+        shutil.rmtree(member.folder / "state", ignore_errors=True)
+        record = self.cluster.store.lock.value.record
+        if record is not None and record.leader == member.name:
+            self.person = True  # who was ahead of whom cannot be known by everybody any more
+        return f"the volume of {member.name} is lost"
+
+    def partition(self) -> str:
+        world, length = self.cluster.world, self._length()
+        pairs = [frozenset(pair) for pair in combinations([*self.cluster.names, API], 2)]
+        chosen = [pair for pair in pairs if world.chance(0.4)]
+        self._cut(chosen, length)
+        return f"cut for {length:.1f} s: {sorted('-'.join(sorted(pair)) for pair in chosen)}"
+
+    def cut_off(self) -> str:
+        world, member, length = self.cluster.world, self._anybody(), self._length()
+        names = [name for name in self.cluster.names if name != member.name]
+        to = world.random.choice([[API], names, [*names, API]])
+        self._cut([frozenset((member.name, other)) for other in to], length)
+        return f"{member.name} is cut from {', '.join(to)} for {length:.1f} s"
+
+    def _cut(self, pairs: list[frozenset[str]], length: float) -> None:
+        self.cluster.world.cut |= set(pairs)
+        self.cluster.world.after(length, lambda: self.cluster.world.cut.difference_update(pairs))
+
+    def api_down(self) -> str:
+        length = self._length()
+        self.cluster.store.weather.down = True
+        self.cluster.world.after(length, lambda: setattr(self.cluster.store.weather, "down", False))
+        return f"the API is away for {length:.1f} s"
+
+    def api_bad(self) -> str:
+        world, length = self.cluster.world, self._length()
+        self.cluster.store.weather = Weather(
+            self.cluster.store.weather.down, *(world.between(0, 0.5) for _ in range(3)), world.between(0, 3.0)
+        )
+        world.after(length, lambda: setattr(self.cluster.store, "weather", Weather()))
+        return f"the API is in a bad way for {length:.1f} s"
+
+    def terminate(self) -> str:
+        """A pod is deleted: SIGTERM, a grace, another pod of the same name."""
+        member = self._anybody()
+        container = member.container
+        if container is not None and not member.terminating:
+            member.terminating = container.terminating = True
+            self.cluster.show_pods()
+            if container.agent is not None:
+                container.agent.loop.call_soon(container.agent.agent.terminate)
+            self.cluster.world.after(50.0, lambda: member.container_ended(container))
+        return f"the pod of {member.name} is deleted"
+
+    def kill_postmaster(self) -> str:
+        member = self._anybody()
+        if member.container is not None:
+            member.container.fence.postmaster_died()
+        return f"the postmaster of {member.name} is killed"
+
+    def edit_lock(self) -> str:
+        store, random = self.cluster.store, self.cluster.world.random
+        record = store.lock.value.record
+        if record is None or record.leader is None:
+            return "nothing: there is no lease to edit"
+        kind = random.choice(["touch", "ttl", "leader", "epoch"])
+        edited = {
+            "touch": record,
+            "ttl": msgspec.structs.replace(record, ttl=random.choice([1.0, record.ttl * 2])),
+            "leader": msgspec.structs.replace(record, leader=random.choice(self.cluster.names)),
+            "epoch": msgspec.structs.replace(record, epoch=record.epoch - 1),
+        }[kind]
+        self.person = self.person or kind in ("leader", "epoch")
+        store.lock.put(LockSeen(edited, store.next_version()))
+        return f"a person edits the lock: {kind}"
+
+    def delete_lock(self) -> str:
+        store = self.cluster.store
+        self.person = True
+        store.next_version()
+        store.lock.put(LockSeen(None, trouble="the lock object is missing"))
+        return "the lock object is deleted"
+
+    def delete_config(self) -> str:
+        self.person = True
+        self.cluster.store.configuration.put(ConfigSeen())
+        return "the configuration object is deleted"
+
+    def step_clock(self) -> str:
+        member, seconds = self._anybody(), self.cluster.world.between(-100, 100)
+        member.clock.step += seconds
+        return f"the wall clock of {member.name} steps by {seconds:.0f} s"
+
+    def swap_volume(self) -> str:
+        """Somebody mounts another cluster's volume: it must neither lead nor follow (S6)."""
+        member = self._anybody()
+        record = self.cluster.store.lock.value.record
+        if self.foreign or (record is not None and record.leader == member.name) or self.cluster.checks.system is None:
+            return "nothing: no volume is swapped"
+        if member.container is not None:
+            member.container_ended(member.container)
+        branch = Branch(self.cluster.next_branch(), 9, 0)
+        member.volume.data = Data("666", (branch,), 10**9, "foreign", was_primary=True)
+        self.foreign, self.person = member.name, True
+        return f"{member.name} gets another cluster's volume"

@@ -1,0 +1,167 @@
+"""PID 1 of a simulated container: the mapping, the deadline, the killing pass, and agents that hang.
+
+The rules are those of pgherd.fence.loop (level-triggered, at risk while armed or started writable); what it kills is
+modelled. It takes up to STEP to notice anything, and nothing at all while its node is frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pgherd.model.knowledge import Attempt
+
+if TYPE_CHECKING:
+    from tests.simulation.member import Container
+
+STEP = 0.05
+SILENCE = 5.0
+
+
+@dataclass
+class Instance:
+    """A postmaster with all its children. It lives until a killing pass, also without its postmaster."""
+
+    number: int
+    writable: bool
+    """Started writable, in place."""
+    running: bool = False
+    recovery: bool = True
+    promoting: bool = False
+    stopping: bool = False
+    following: str | None = None
+    streaming: bool = False
+
+    @property
+    def accepts_writes(self) -> bool:
+        return self.running and not self.recovery
+
+
+@dataclass
+class Fence:
+    container: Container
+    deadline: float = 0.0
+    lease_end: float = 0.0
+    armings: int = 0
+    settled: int = 0
+    attempts: list[Attempt] = field(default_factory=list)
+    heartbeat: float = 0.0
+    instance: Instance | None = None
+    dead: bool = True
+
+    def arm(self, deadline: float, lease_end: float) -> None:
+        self.deadline, self.lease_end = deadline, lease_end
+        self.armings += 1
+        self.look_at(deadline)
+
+    def withdraw(self) -> None:
+        self.deadline = 0.0
+        self.look_at(0.0)
+
+    def look_at(self, clock: float) -> None:
+        """Look soon after the container's clock has come there."""
+        world, container = self.container.world, self.container
+        world.at(container.clock.when(clock) + world.between(0, STEP), self.enforce)
+
+    def enforce(self) -> None:
+        """The deadline of an arming, or of a writable start, has passed (S4)."""
+        container = self.container
+        if container.gone or container.frozen:
+            return
+        at_risk = self.armings != self.settled or (self.instance is not None and self.instance.writable)
+        if at_risk and self.deadline <= container.clock():
+            if self.instance is not None:
+                container.world.say(container.member.name, "fence: the deadline has passed, PostgreSQL is killed")
+            self.kill()
+            self.settled = self.armings
+
+    def kill(self) -> None:
+        """A killing pass that ends empty."""
+        killed, self.instance, self.dead = self.instance, None, True
+        if killed is not None:
+            self.container.instance_ended(killed, clean=False)
+
+    def postmaster_died(self) -> None:
+        """Its children can acknowledge commits until the next look."""
+        instance, world = self.instance, self.container.world
+        if instance is None:
+            return
+
+        def look() -> None:
+            if self.instance is instance and not self.container.gone:
+                world.after(STEP, look) if self.container.frozen else self.kill()
+
+        world.after(world.between(0, STEP), look)
+
+    def start(self, writable: bool, following: str | None) -> Instance:
+        """Raises Refused as the real one does."""
+        if self.instance is not None or not self.dead:
+            raise Refused("PostgreSQL runs already")
+        if writable and self.deadline <= self.container.clock():
+            raise Refused("a writable start needs an armed deadline in the future (S4)")
+        self.dead = False
+        self.instance = Instance(self.container.world.random.getrandbits(32), writable, following=following)
+        if writable:
+            self.look_at(self.deadline)
+        return self.instance
+
+    def watch_agent(self) -> None:
+        """A silent agent is killed and started anew, on a holder only after PostgreSQL is dead."""
+        container = self.container
+        if container.gone:
+            return
+        container.world.after(1.0, self.watch_agent)
+        if container.frozen or container.agent is None:
+            return
+        writes = self.instance is not None and self.instance.writable
+        silent = container.clock() - max(self.heartbeat, container.awake) > SILENCE
+        if silent and self.armings == self.settled and not writes:
+            container.world.say(container.member.name, "fence: the agent is frozen and is killed")
+            container.end_agent()
+
+
+class Refused(RuntimeError):
+    """The fence's no."""
+
+
+class Link:
+    """An agent's end of the fence (runtime.ports.Fence)."""
+
+    def __init__(self, fence: Fence) -> None:
+        self._fence = fence
+        self.dead = False
+        self.callbacks: list[Callable[[int, int], None]] = []
+
+    def beat(self) -> None:
+        if not self.dead:
+            self._fence.heartbeat = self._fence.container.clock()
+
+    def arm(self, deadline: float, lease_end: float) -> None:
+        if not self.dead:
+            self._fence.arm(deadline, lease_end)
+
+    def withdraw(self) -> None:
+        if not self.dead:
+            self._fence.withdraw()
+
+    def deadline(self) -> float:
+        return self._fence.deadline
+
+    def lease_end(self) -> float:
+        return self._fence.lease_end
+
+    def record_attempt(self, attempt: Attempt) -> None:
+        if not self.dead:
+            self._fence.attempts = [a for a in self._fence.attempts if a.nonce != attempt.nonce] + [attempt]
+
+    def forget_attempts(self, nonces: Iterable[str]) -> None:
+        gone = set(nonces)
+        if not self.dead:
+            self._fence.attempts = [a for a in self._fence.attempts if a.nonce not in gone]
+
+    def attempts(self) -> tuple[Attempt, ...]:
+        return tuple(self._fence.attempts)
+
+    def on_exit(self, callback: Callable[[int, int], None]) -> None:
+        self.callbacks.append(callback)

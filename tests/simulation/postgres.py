@@ -1,0 +1,229 @@
+"""One PostgreSQL server as the agent has it (runtime.ports.Postgres): what it does takes time and may fail.
+
+What was started goes on without the agent that started it: a promotion that was sent happens even if that agent is
+frozen or dead by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pgherd.model.position import Position
+from pgherd.model.server import Data as Holds
+from pgherd.model.server import Health, Process, Server
+from pgherd.model.settings import Configuration
+from pgherd.postgres.errors import PostgresError, PromoteFailed, StartFailed, ToolFailed, WouldDestroy, WrongTimeline
+from pgherd.postgres.source import Source
+from tests.simulation.database import Branch, Data
+from tests.simulation.fence import Fence, Instance
+
+if TYPE_CHECKING:
+    from tests.simulation.member import Process as Agent
+
+
+class SimPostgres:
+    def __init__(self, process: Agent) -> None:
+        self._process = process
+        self._container = process.container
+        self._world = process.container.world
+        self._cluster = process.container.member.cluster
+
+    @property
+    def _fence(self) -> Fence:
+        return self._container.fence
+
+    def _alive(self) -> None:
+        if self._process.dead:
+            raise asyncio.CancelledError
+
+    async def _takes(self, low: float, high: float) -> None:
+        await asyncio.sleep(self._world.between(low, high))
+        self._alive()
+
+    # Looking
+
+    async def observe(self) -> Server:
+        self._alive()
+        data, instance = self._container.volume.data, self._fence.instance
+        if data is None:
+            return Server(data=Holds.EMPTY, process=Process.STOPPED if self._fence.dead else Process.CRASHED)
+        if data.half_rewound:
+            return Server(data=Holds.HALF_REWOUND, process=Process.STOPPED)
+        common: dict[str, Any] = {
+            "data": Holds.PRESENT, "system_identifier": data.system, "incarnation": data.incarnation,
+            "position": data.position, "history": data.history, "replayed": data.lsn, "server_version": 170000,
+        }  # fmt: skip
+        if instance is None:
+            stopped = Process.STOPPED if self._fence.dead else Process.CRASHED
+            return Server(process=stopped, clean=data.clean, was_primary=data.was_primary, **common)
+        if not instance.running:
+            primary = instance.promoting
+            return Server(process=Process.STARTING, primary=primary, promoting=primary, **common)
+        return Server(
+            process=Process.STOPPING if instance.stopping else Process.RUNNING,
+            primary=instance.accepts_writes or instance.promoting,
+            promoting=instance.promoting and instance.recovery,
+            following=instance.following,
+            streaming=instance.streaming,
+            receiver_timeline=data.branch.timeline if instance.streaming else None,
+            **common,
+        )
+
+    async def probe(self, limit: float, /) -> Health:
+        began = self._container.clock()
+        await self._takes(0.005, 0.05)
+        instance = self._fence.instance
+        alive = instance is not None and instance.accepts_writes
+        return Health(began, alive, "" if alive else "PostgreSQL is no primary")
+
+    # Data directories
+
+    async def initialise(self) -> str:
+        await self._takes(0.3, 3.0)
+        if self._container.volume.data is not None:
+            raise WouldDestroy("there is data (S7)")
+        if self._fence.deadline <= self._container.clock():
+            raise PostgresError("the lease was lost while initdb ran (S7)")
+        system = self._cluster.initialised(self._container.member.name)
+        branch = Branch(self._cluster.next_branch(), 1, 0)
+        self._container.volume.data = Data(system, (branch,), 1000, self._incarnation(), True, clean=True)
+        return system
+
+    def _incarnation(self) -> str:
+        return f"i{self._world.random.getrandbits(40):010x}"
+
+    def _stopped(self) -> None:
+        if self._fence.instance is not None or not self._fence.dead:
+            raise PostgresError("PostgreSQL still lives")
+
+    def _source(self, source: Source) -> Data:
+        data = self._cluster.served(self._container.member.name, source.member, source.address)
+        if data is None:
+            raise ToolFailed("connection", f"{source.member} does not answer", "")
+        return data
+
+    async def clone(self, source: Source, replace: bool) -> None:
+        self._stopped()
+        volume = self._container.volume
+        if volume.data is not None and not replace:
+            raise WouldDestroy("there is data, and nobody said that it may go (S5)")
+        self._source(source)
+        await self._takes(0.5, 4.0)
+        copy = self._source(source).copied(self._incarnation())
+        if volume.data is not None and not copy.holds(volume.data):
+            volume.kept_aside.append(volume.data)
+        self._cluster.checks.replaced(self._container.member.name, volume.data, copy, volume.kept_aside)
+        volume.data = copy
+
+    async def rewind(self, source: Source) -> None:
+        self._stopped()
+        volume = self._container.volume
+        data = volume.data
+        if data is None:
+            raise PostgresError("no data")
+        target = self._source(source)
+        await self._takes(0.05, 0.5)
+        if self._world.chance(0.15):
+            raise ToolFailed("pg_rewind", "could not find previous WAL record", "")
+        if not target.holds(data):
+            volume.kept_aside.append(data)
+        volume.data = self._half(data)
+        await self._takes(0.1, 2.0)
+        copy = self._source(source).copied(self._incarnation())
+        self._cluster.checks.replaced(self._container.member.name, data, copy, volume.kept_aside)
+        volume.data = copy
+
+    @staticmethod
+    def _half(data: Data) -> Data:
+        return Data(data.system, data.line, data.lsn, data.incarnation, data.was_primary, half_rewound=True)
+
+    # The process
+
+    async def start(self, writable: bool, source: Source | None, configuration: Configuration) -> None:
+        self._stopped()
+        data = self._container.volume.data
+        if data is None or data.half_rewound:
+            raise StartFailed("no usable data")
+        if writable and not data.was_primary:
+            raise StartFailed("a standby's data starts as a standby (S2)")
+        if self._world.chance(0.05):
+            raise StartFailed("chance has it that it does not start")
+        instance = self._fence.start(writable, source.member if source else None)
+        self._cluster.checks.started(self._container.member.name, data, writable, source.member if source else None)
+        self._world.after(self._world.between(0.05, 1.5), lambda: self._container.came_up(instance))
+        while not instance.running:
+            await self._takes(0.05, 0.05)
+            if self._fence.instance is not instance:
+                raise StartFailed("it ended while it was starting")
+
+    async def follow(self, source: Source | None, configuration: Configuration) -> None:
+        await self._takes(0.01, 0.05)
+        instance = self._fence.instance
+        if instance is not None and instance.recovery:
+            instance.following, instance.streaming = source.member if source else None, False
+
+    async def reload(self, configuration: Configuration) -> bool:
+        self._alive()
+        return False
+
+    async def promote(self, timeline: int) -> Position:
+        """Sent is sent: it happens later, whoever waits for it."""
+        instance, data = self._fence.instance, self._container.volume.data
+        if self._fence.deadline <= self._container.clock():
+            raise PostgresError("promotion needs an armed deadline in the future (S4)")
+        if instance is None or not instance.running or not instance.recovery or data is None:
+            raise PostgresError("only a running standby can be promoted")
+        if timeline <= data.branch.timeline:
+            raise PromoteFailed(f"timeline {timeline} is not above the server's own {data.branch.timeline}")
+        instance.promoting = True
+        self._world.after(self._world.between(0.02, 1.0), lambda: self._container.promoted(instance, timeline))
+        for _ in range(100):
+            await self._takes(0.02, 0.1)
+            if self._fence.instance is not instance:
+                raise PromoteFailed("it died")
+            if not instance.recovery:
+                found = self._data().branch.timeline
+                if found != timeline:
+                    raise WrongTimeline(timeline, found)
+                return Position(timeline, self._data().branch.begin)
+        raise PromoteFailed("not writable in time")
+
+    def _data(self) -> Data:
+        data = self._container.volume.data
+        assert data is not None
+        return data
+
+    async def stop(self, limit: float, /) -> None:
+        instance = self._fence.instance
+        if instance is not None:
+            instance.stopping = True
+            if instance.promoting and instance.recovery:
+                await self.kill()
+                return
+            await self._takes(0.05, 0.6)
+            if self._fence.instance is instance:
+                self._container.shut_down(instance)
+        await self.kill()
+
+    async def kill(self) -> None:
+        await self._takes(0.001, 0.05)
+        self._fence.kill()
+
+    async def keep_slots(self, names: tuple[str, ...]) -> Mapping[str, int]:
+        await self._takes(0.001, 0.02)
+        data = self._container.volume.data
+        return dict.fromkeys(names, data.lsn if data else 0)
+
+    async def connection(self) -> Any:
+        self._alive()
+        return _Connection()
+
+
+class _Connection:
+    async def close(self) -> None:
+        pass
+
+
+__all__ = ["Instance", "SimPostgres"]

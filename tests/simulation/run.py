@@ -1,0 +1,86 @@
+"""One seed: a cluster starts, things happen to it, they stop happening, and it must be well again."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.simulation.cluster import Cluster
+from tests.simulation.faults import Faults
+from tests.simulation.world import Violation, World
+
+TIMINGS = ((10.0, 3.0, 3.0), (5.0, 1.0, 1.0), (3.0, 0.5, 0.5))
+START, TROUBLE, PEACE = 30.0, 40.0, 240.0
+"""Virtual seconds: for the start, during which faults strike, and after the last has healed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    seed: int
+    violation: str | None
+    faults: tuple[str, ...]
+    seconds: float
+    """Virtual time that it took."""
+    primaries: int
+    story: tuple[str, ...] = ()
+
+
+def scratch() -> str | None:
+    """Memory rather than disk for the agents' small files, where there is such a place."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+def run(seed: int, trace: bool = False) -> Outcome:
+    """Never raises for a violation: it is the outcome."""
+    random.seed(seed)  # the pauses of kubernetes.follow
+    world = World(seed, trace)
+    folder = Path(tempfile.mkdtemp(prefix="pgherd-simulation-", dir=scratch()))
+    cluster = Cluster(world, world.random.choice([1, 2, 3, 3, 3, 4]), world.random.choice(TIMINGS), folder)
+    faults, happened = Faults(cluster), list[str]()
+    violation: str | None = None
+    try:
+        _story(world, cluster, faults, happened)
+    except (Violation, AssertionError) as error:
+        violation = str(error)
+        world.say("CHECK", violation)
+    finally:
+        for container in cluster.containers():
+            container.gone = True
+            container.end_agent()
+        shutil.rmtree(folder, ignore_errors=True)
+    return Outcome(seed, violation, tuple(happened), world.now, cluster.checks.primaries, tuple(world.events))
+
+
+def _story(world: World, cluster: Cluster, faults: Faults, happened: list[str]) -> None:
+    cluster.start()
+    early = world.chance(0.2)  # trouble during the start
+    if not early:
+        world.run(START, cluster.checks.settled)
+        if not cluster.checks.settled():
+            raise Violation(f"liveness: no cluster {START:g} s after the start")
+
+    def strike() -> None:
+        happened.append(f"{world.now:.1f} s: {faults.strike()}")
+
+    begin = world.now
+    for _ in range(world.random.randint(1, 6)):
+        world.at(begin + world.between(0.0, TROUBLE), strike)
+    world.run(begin + TROUBLE + 21.0, lambda: False)
+    end = world.now + PEACE
+    world.run(end, lambda: faults.person or cluster.checks.settled())
+    if faults.person:
+        world.run(world.now + 40.0, lambda: False)  # only safety is asked for
+    elif not cluster.checks.settled():
+        raise Violation(f"liveness: not well {PEACE:g} s after the last fault has healed: {_reasons(cluster)}")
+
+
+def _reasons(cluster: Cluster) -> str:
+    said = []
+    for member in cluster.members.values():
+        process = member.container.agent if member.container else None
+        reason = process.agent.state.reason if process else None
+        said.append(f"{member.name} {f'{reason.code}: {reason.text}' if reason else 'has no agent'}")
+    return "; ".join(said)
