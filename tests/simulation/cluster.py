@@ -43,7 +43,9 @@ class Cluster:
             self.world.after(self.world.between(0, 1.0), member.create_pod)
 
     def show_pods(self) -> None:
-        self.store.pods.put(tuple(member.seen() for member in self.members.values() if member.uid))
+        self.store.pods.put(
+            tuple(member.seen() for member in self.members.values() if member.uid and not member.vanished)
+        )
 
     def next_branch(self) -> int:
         self._branches += 1

@@ -14,6 +14,7 @@ from itertools import combinations
 import msgspec
 
 from pgherd.kubernetes.store import ConfigSeen, LockSeen
+from pgherd.model.lease import Lease
 from tests.simulation.api import Weather
 from tests.simulation.cluster import Cluster
 from tests.simulation.database import Branch, Data
@@ -39,7 +40,7 @@ class Faults:
             (5, self.kill_node), (2, self.empty_volume), (4, self.partition), (4, self.cut_off), (3, self.api_down),
             (4, self.api_bad), (4, self.terminate), (4, self.kill_postmaster), (1, self.edit_lock),
             (1, self.delete_lock), (1, self.delete_config), (2, self.step_clock), (1, self.swap_volume),
-            (2, self.kill_everything),
+            (2, self.kill_everything), (3, self.force_delete), (1, self.lose_memory),
         ]  # fmt: skip
         random = self.cluster.world.random
         strike = random.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0]
@@ -101,20 +102,24 @@ class Faults:
         return f"the node of {member.name} is off for {length:.1f} s"
 
     def _power_off(self, member: Member, length: float) -> None:
-        container = member.container
-        member.node_off = True
+        world, container = self.cluster.world, member.container
+        member.node_off, member.off_until = True, max(member.off_until, world.now + length)
         if container is not None:
             member.container_ended(container, report=False)
+            member.unreported = container
 
         def power_on() -> None:
+            if not member.node_off or world.now < member.off_until:
+                return  # it failed again meanwhile, or came back already
             member.node_off = False
             member.address = f"10.{self.cluster.world.random.getrandbits(24)}"
-            if container is not None and member.container is None:
-                member.report(container)
-            elif member.container is None:
+            unreported, member.unreported = member.unreported, None
+            if unreported is not None:
+                member.report(unreported)
+            else:
                 member.start_container()
 
-        self.cluster.world.after(length, power_on)
+        world.after(length, power_on)
 
     def kill_everything(self) -> str:
         for member in self.cluster.members.values():
@@ -179,6 +184,24 @@ class Faults:
             self.cluster.world.after(50.0, lambda: member.container_ended(container))
         return f"the pod of {member.name} is deleted"
 
+    def force_delete(self) -> str:
+        """The pod's object goes although its container lives on: its kubelet has not heard of it yet."""
+        member, length = self._anybody(), self._length()
+        container = member.container
+        if container is not None and not member.vanished and not member.terminating:
+            member.vanished = True
+            self.cluster.show_pods()
+
+            def kubelet_hears() -> None:
+                member.vanished = False
+                if member.container is container:
+                    member.container_ended(container, report=False)
+                    member.create_pod()
+                self.cluster.show_pods()
+
+            self.cluster.world.after(length, kubelet_hears)
+        return f"the pod object of {member.name} vanishes"
+
     def kill_postmaster(self) -> str:
         member = self._anybody()
         if member.container is not None:
@@ -202,16 +225,33 @@ class Faults:
         return f"a person edits the lock: {kind}"
 
     def delete_lock(self) -> str:
-        store = self.cluster.store
-        self.person = True
+        """And made anew by a play that knows nothing of the past, while the leader may be cut off."""
+        store, world = self.cluster.store, self.cluster.world
+        record, self.person = store.lock.value.record, True
+        if record is not None and record.leader is not None and world.chance(0.5):
+            self._cut([frozenset((record.leader, API))], self._length())
         store.next_version()
         store.lock.put(LockSeen(None, trouble="the lock object is missing"))
-        return "the lock object is deleted"
+        again = Lease(leader=None, epoch=0, ttl=store.ttl, released=0)
+        world.after(world.between(0.1, 1.0), lambda: store.lock.put(LockSeen(again, store.next_version())))
+        return "the lock object is deleted, and made anew"
 
     def delete_config(self) -> str:
         self.person = True
         self.cluster.store.configuration.put(ConfigSeen())
         return "the configuration object is deleted"
+
+    def lose_memory(self) -> str:
+        """The configuration object goes, all nodes lose power, and one of them its volume."""
+        self.delete_config()
+        self.kill_everything()
+        member = self._anybody()
+        member.volume.data = None
+        shutil.rmtree(member.folder / "state", ignore_errors=True)
+        world, again = self.cluster.world, self.cluster.store
+        version = again.next_version()
+        world.after(5.0, lambda: again.configuration.put(ConfigSeen(version=version, config=again.config)))
+        return f"the configuration object, the power and the volume of {member.name} are lost"
 
     def step_clock(self) -> str:
         member, seconds = self._anybody(), self.cluster.world.between(-100, 100)

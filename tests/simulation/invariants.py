@@ -130,7 +130,9 @@ class Checks:
             self._fail(f"S5 {member} starts to follow {source} and has diverged from it")
 
     def replaced(self, member: str, old: Data | None, new: Data, aside: list[Data]) -> None:
-        """S5: what the new data lack was kept aside before the old ones went."""
+        """S5: what the new data lack was kept aside before the old ones went; S6: they were of this cluster."""
+        if old is not None and old.system != new.system:
+            self._fail(f"S6 {member} replaces data of system {old.system}")
         if old is not None and not new.holds(old) and not any(kept.lsn == old.lsn for kept in aside):
             self._fail(f"S5 {member} loses WAL that nobody kept")
 

@@ -239,7 +239,12 @@ class Member:
     container: Container | None = None
     deaths: list[Death] = field(default_factory=list)
     terminating: bool = False
+    vanished: bool = False
+    """Its pod object was deleted, the container lives on."""
     node_off: bool = False
+    off_until: float = 0.0
+    unreported: Container | None = None
+    """Died with its node, whose kubelet could not say so yet."""
     restarts: int = 0
 
     @property

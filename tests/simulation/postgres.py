@@ -125,6 +125,8 @@ class SimPostgres:
             raise PostgresError("no data")
         target = self._source(source)
         await self._takes(0.05, 0.5)
+        if target.system != data.system:
+            raise ToolFailed("pg_rewind", "source and target clusters are from different systems", "")
         if self._world.chance(0.15):
             raise ToolFailed("pg_rewind", "could not find previous WAL record", "")
         if not target.holds(data):

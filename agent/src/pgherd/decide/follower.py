@@ -35,9 +35,7 @@ def decide(view: View, now: float) -> Decision:
         )
     leader = record.leader
     status = compare.status_of(view, leader)
-    ready = (
-        status is not None and status.role == "primary" and status.position is not None and record.address is not None
-    )
+    ready = status is not None and published(record, status)
     if leader is None or leader == view.member or not ready or status is None:
         return waiting(view, record, now, wake)
     if view.server.data is Data.EMPTY:
@@ -49,6 +47,14 @@ def decide(view: View, now: float) -> Decision:
     if compare.diverged(view, status):
         return rejoin(view, status, wake)
     return follow(view, status, now, wake)
+
+
+def published(record: Lease, status: MemberStatus) -> bool:
+    """Whether these words are of the primary that the lease publishes: older ones tell of another timeline, and our
+    own position, which is newer, would look diverged beside them."""
+    if record.address is None or record.holder is None or status.role != "primary" or status.position is None:
+        return False
+    return status.position.timeline == record.holder.writable
 
 
 def wake_at(view: View, record: Lease, now: float) -> float:

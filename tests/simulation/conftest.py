@@ -1,0 +1,14 @@
+"""Options of the simulation's tests."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seeds", type=int, default=200, help="how many seeds of the simulation to run (default 200)")
+
+
+@pytest.fixture
+def seeds(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--seeds"))

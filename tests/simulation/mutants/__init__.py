@@ -1,0 +1,1 @@
+"""Mutants of shipped code, and whether the simulation catches them: `python -m tests.simulation.mutants`."""

@@ -1,0 +1,164 @@
+"""Small patches of shipped code, each of which breaks one safety rule. Never of the simulator.
+
+A patch is text that must occur exactly once: when shipped code moves, the mutant says so instead of doing nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Patch:
+    file: str
+    """Below agent/src/pgherd."""
+    symbol: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    invariants: tuple[str, ...]
+    """Any of these must be what fails."""
+    patches: tuple[Patch, ...]
+
+
+LOCK, KNOWLEDGE, ELECTION = "runtime/lock.py", "model/knowledge.py", "decide/election.py"
+HOLDER, COMPARE, STATE = "decide/holder.py", "decide/compare.py", "runtime/state.py"
+
+MUTANTS = (
+    Mutant(
+        "no fence: the deadline lies far in the future",
+        ("S1", "S4"),
+        (Patch(LOCK, "Lock._obey", "self._fence.arm(wanted, ", "self._fence.arm(wanted + 60.0, "),),
+    ),
+    Mutant(
+        "the deadline counts from the reply",
+        ("S1", "S4"),
+        (
+            Patch(
+                KNOWLEDGE,
+                "observed",
+                "    held = mine or (",
+                "    mine = mine and msgspec.structs.replace(mine, t0=now)\n    held = mine or (",
+            ),
+        ),
+    ),
+    Mutant(
+        "no margin between the fence and the lease's end",
+        ("S1", "S4"),
+        (Patch("model/settings.py", "margin", "return max(1.0, ttl / 10)", "return 0.0"),),
+    ),
+    Mutant(
+        "a renewal does not start the wait anew",
+        ("S1",),
+        (
+            Patch(
+                KNOWLEDGE,
+                "observed",
+                "first_seen=known.first_seen if same else now",
+                "first_seen=known.first_seen or now",
+            ),
+        ),
+    ),
+    Mutant(
+        "a vanished pod is taken for a dead one",
+        ("S1",),
+        (
+            Patch(
+                ELECTION,
+                "opening",
+                "    ends = takeable_at(known)\n",
+                "    if record.holder and all(pod.uid != record.holder.uid for pod in view.pods):\n"
+                '        return Opening(known.first_seen, Reason("container-dead", "the pod is gone"), True)\n'
+                "    ends = takeable_at(known)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "the death of any container of the pod counts",
+        ("S1",),
+        (
+            Patch(ELECTION, "dead", "d.uid == holder.uid and d.container == holder.container", "d.uid == holder.uid"),
+            Patch(
+                STATE,
+                "State._death_seen",
+                "seen.get(Death(holder.uid, holder.container))",
+                "min((at for death, at in seen.items() if death.uid == holder.uid), default=None)",
+            ),
+        ),
+    ),
+    Mutant(
+        "a lock object that was made anew is believed",
+        ("S1", "S2", "S4"),
+        (Patch(KNOWLEDGE, "observed", "if record.epoch < known.highest_epoch:", "if False:"),),
+    ),
+    Mutant(
+        "SIGTERM gives the lease up before PostgreSQL is stopped",
+        ("S1",),
+        (
+            Patch(
+                "decide/leaving.py",
+                "decide",
+                "if view.server.process is not Process.STOPPED or view.task is not None:",
+                "if view.task is not None:",
+            ),
+        ),
+    ),
+    Mutant(
+        "neither timeline nor lag of a candidate is compared",
+        ("S2",),
+        (
+            Patch(
+                ELECTION,
+                "unfit",
+                "    writable = record.holder.writable if record.holder else 0\n",
+                "    return None\n    writable = 0\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a new timeline is only above the own ones",
+        ("S2",),
+        (Patch(COMPARE, "numbers_seen", "    if record.holder:\n        yield record.holder.timeline\n", ""),),
+    ),
+    Mutant(
+        "timelines are compared by number only",
+        ("S5",),
+        (
+            Patch(
+                "model/position.py",
+                "contains",
+                "entry.timeline == position.timeline and position.lsn <= entry.end",
+                "entry.timeline == position.timeline",
+            ),
+        ),
+    ),
+    Mutant(
+        "another cluster's data is not noticed",
+        ("S6",),
+        (
+            Patch(
+                COMPARE,
+                "stranger",
+                "return own is not None and cluster is not None and own != cluster",
+                "return False",
+            ),
+        ),
+    ),
+    Mutant(
+        "an empty member initialises whatever the others have",
+        ("S7",),
+        (
+            Patch(ELECTION, "found_cluster", "    if missing:\n        return", "    if False:\n        return"),
+            Patch(ELECTION, "found_new", "if record.holder is not None and record.holder.writable > 0:", "if False:"),
+        ),
+    ),
+    Mutant(
+        "a member that does not stream is a candidate",
+        ("S8", "S2"),
+        (Patch(COMPARE, "candidates", "if streams and near and", "if"),),
+    ),
+)

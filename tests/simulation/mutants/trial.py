@@ -1,0 +1,70 @@
+"""One mutant: a patched copy of the agent, and seeds until one fails as it should."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.simulation.mutants.catalogue import Mutant
+
+ROOT = Path(__file__).resolve().parents[3]
+AGENT = ROOT / "agent" / "src"
+FOUND = re.compile(r"^seed (\d+): (\S+) (.*)$", re.MULTILINE)
+
+
+class Moved(Exception):
+    """The text that a mutant replaces is not there, or not once."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    mutant: Mutant
+    seed: int | None
+    invariant: str
+    text: str
+
+    @property
+    def caught(self) -> bool:
+        return self.invariant in self.mutant.invariants
+
+
+def patch(mutant: Mutant, copy: Path) -> None:
+    for each in mutant.patches:
+        path = copy / "pgherd" / each.file
+        text = path.read_text()
+        if text.count(each.old) != 1:
+            raise Moved(f"{mutant.name}: {each.file} has its text {text.count(each.old)} times, not once")
+        path.write_text(text.replace(each.old, each.new))
+
+
+def attempt(mutant: Mutant, seeds: int, first: int = 0) -> Verdict:
+    """Run seeds on the patched copy until one fails."""
+    with tempfile.TemporaryDirectory(prefix="pgherd-mutant-") as folder:
+        copy = Path(folder)
+        shutil.copytree(AGENT / "pgherd", copy / "pgherd", ignore=shutil.ignore_patterns("__pycache__"))
+        patch(mutant, copy)
+        command = [
+            sys.executable,
+            "-m",
+            "tests.simulation",
+            "--seeds",
+            str(seeds),
+            "--first",
+            str(first),
+            "--safety",
+            "--stop",
+        ]
+        environment = {**os.environ, "PYTHONPATH": str(copy)}
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=1800, check=False
+        )
+    match = FOUND.search(done.stdout)
+    if match is None:
+        return Verdict(mutant, None, "", done.stderr.strip()[-300:] or f"survived {seeds} seeds")
+    return Verdict(mutant, int(match[1]), match[2].rstrip(":"), match[3])
