@@ -229,7 +229,8 @@ class Faults:
         store, world = self.cluster.store, self.cluster.world
         record, self.person = store.lock.value.record, True
         if record is not None and record.leader is not None and world.chance(0.5):
-            self._cut([frozenset((record.leader, API))], self._length())
+            others = [name for name in self.cluster.names if name != record.leader]
+            self._cut([frozenset((record.leader, other)) for other in (*others, API)], self._length())
         store.next_version()
         store.lock.put(LockSeen(None, trouble="the lock object is missing"))
         again = Lease(leader=None, epoch=0, ttl=store.ttl, released=0)

@@ -38,7 +38,9 @@ class Checks:
         """Promotions and publications seen: a run without any proves nothing."""
 
     def _fail(self, text: str) -> None:
-        raise Violation(f"{text} (at {self._cluster.world.now:.3f} s)")
+        world = self._cluster.world
+        world.violation = world.violation or Violation(f"{text} (at {world.now:.3f} s)")
+        raise world.violation
 
     def _writers(self) -> list[Container]:
         return [

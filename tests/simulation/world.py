@@ -31,6 +31,8 @@ class World:
         self.after_event: Callable[[], None] = lambda: None
         self.cut: set[frozenset[str]] = set()
         """Pairs of members (or a member and the API) between which nothing passes."""
+        self.violation: Violation | None = None
+        """The first one. Agents survive their tasks' errors, so raising alone would go unnoticed."""
         self.events: list[str] = []
         self._trace = trace
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
@@ -56,6 +58,11 @@ class World:
     def reachable(self, one: str, other: str) -> bool:
         return frozenset((one, other)) not in self.cut
 
+    def _check(self) -> None:
+        self.after_event()
+        if self.violation is not None:
+            raise self.violation
+
     def run(self, until: float, done: Callable[[], bool]) -> None:
         """Until that time, or until `done`. Raises what an event or the check after it raises."""
         while self.now < until and not done():
@@ -70,8 +77,8 @@ class World:
                     due = process.due()
                     if due is not None and due <= self.now:
                         process.step()
-                        self.after_event()
+                        self._check()
                 continue
             else:
                 self.now = until
-            self.after_event()
+            self._check()
