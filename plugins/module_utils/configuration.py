@@ -67,7 +67,7 @@ def apply_configuration(
 ) -> Outcome:
     """Write the merged configuration by compare-and-swap. Raises Refused on a conflict or impossible timing."""
     inventory = _read(definition, CONFIG)
-    for _ in range(ATTEMPTS):
+    for _attempt in range(ATTEMPTS):
         merged = _merged(inventory, live, prefer)
         annotations = {CONFIG: merged, APPLIED: inventory}
         wanted = {name: value for name, value in annotations.items() if _read(live, name) != value}

@@ -105,14 +105,14 @@ def _last_wave_first(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def remove(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
     """Delete the cluster: its pods first and until they are gone, then the rest; volumes only when purged."""
     live = observe(api, wanted.scope, APPLIED_KINDS)
-    sets = [item for (kind, _), item in sorted(live.items()) if kind == "StatefulSet"]
+    sets = [item for (kind, dummy), item in sorted(live.items()) if kind == "StatefulSet"]
     outcomes = in_parallel(lambda item: delete(api, item, check), sets)
     if not check:
         _pods_gone(api, wanted.scope)
         # Controllers have deleted what they had made meanwhile.
         live = observe(api, wanted.scope, APPLIED_KINDS)
     kept = {"StatefulSet"} | (set() if wanted.purge else {"PersistentVolumeClaim"})
-    rest = _last_wave_first([item for (kind, _), item in sorted(live.items()) if kind not in kept])
+    rest = _last_wave_first([item for (kind, dummy), item in sorted(live.items()) if kind not in kept])
     rest = [item for item in rest if not _of_controller(item, live)]
     return outcomes + in_parallel(lambda item: delete(api, item, check), rest)
 

@@ -31,7 +31,7 @@ def declared(definition: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def changed_fields(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[str]:
     """Paths that differ, in reading order, such as `spec.ports[0].port`."""
-    return [path for path, _, _ in _differences(declared(before), declared(after), "")]
+    return [found[0] for found in _differences(declared(before), declared(after), "")]
 
 
 def _differences(before: Any, after: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

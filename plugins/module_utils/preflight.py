@@ -39,7 +39,7 @@ def problems(api: Api, namespace: str, node_ports: Mapping[int, str]) -> list[st
     if not _namespace_exists(api, namespace):
         return [f"namespace {namespace} does not exist. The play never makes namespaces: ask for it, or name another."]
     if missing:
-        resources = dict.fromkeys(resource for _, resource in missing)
+        resources = dict.fromkeys(resource for dummy, resource in missing)
         listed = "; ".join(
             f"{', '.join(verb for verb, other in missing if other == resource)} {resource}" for resource in resources
         )

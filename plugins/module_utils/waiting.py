@@ -45,7 +45,7 @@ def wait(
 def _note_changes(api: Api, where: str, selector: str, seconds: float, changed: threading.Event) -> None:
     query = {"labelSelector": selector, "timeoutSeconds": str(int(seconds) + 1)}
     try:
-        for _ in api.watch(where, query):
+        for _event in api.watch(where, query):
             changed.set()
     except (ApiError, Unreachable):
         # Without a watch the regular looks remain.
