@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 DEFAULTS: Mapping[str, float] = {"ttl": 10, "loop_wait": 3, "retry_timeout": 3}
+LONGEST = 86400.0
 LEAST: Mapping[str, float] = {"ttl": 3, "loop_wait": 0.5, "retry_timeout": 0.5}
 
 
@@ -26,6 +27,8 @@ def timing_problem(configuration: Mapping[str, Any], prefix: str = "") -> str | 
             return f"{prefix}{name}={value!r}: must be a number of at least {least:g} seconds"
         values[name] = value
     ttl, loop_wait, retry_timeout = values["ttl"], values["loop_wait"], values["retry_timeout"]
+    if ttl > LONGEST:
+        return f"{prefix}ttl={ttl:g}: must be at most {LONGEST:g} seconds"
     promises = 1.0 if ttl >= 5 else 0.5
     needed = loop_wait + retry_timeout + promises + margin(ttl)
     if ttl < needed:

@@ -48,7 +48,7 @@ class Stage:
     def cluster(self) -> Cluster:
         return Cluster("demo", self.kubectl, self.namespace)
 
-    def play(self, name: str, *arguments: str, limit: float = 600) -> Play:
+    def play(self, name: str, *arguments: str, limit: float = 600, kubeconfig: str | None = None) -> Play:
         """Run a playbook of the checkout against the demo's inventory, as README says."""
         command = [
             shutil.which("ansible-playbook") or "ansible-playbook",
@@ -60,7 +60,7 @@ class Stage:
         ]
         environment = {
             **os.environ,
-            "K8S_AUTH_KUBECONFIG": self.kubeconfig,
+            "K8S_AUTH_KUBECONFIG": kubeconfig or self.kubeconfig,
             "PGHERD_IMAGE": self.image,
             "ANSIBLE_NOCOLOR": "1",
         }
