@@ -105,6 +105,9 @@ MUTANTS = (
                 "if view.server.process is not Process.STOPPED or view.task is not None:",
                 "if view.task is not None:",
             ),
+            Patch(
+                "decide/leaving.py", "decide", "behind = status is not None", "behind = False and status is not None"
+            ),
         ),
     ),
     Mutant(
