@@ -7,7 +7,7 @@ if [ "$(uname -s)" != Linux ]; then
 fi
 [ "$(id -u)" = 0 ] && exec "$@"
 if sudo -n true 2>/dev/null; then
-  exec sudo -n --preserve-env=PATH,ANSIBLE_CONFIG,PGHERD_LAB,PGHERD_KUBECONFIG,PGHERD_IMAGE,XDG_CACHE_HOME,XDG_STATE_HOME,HOME,CI "$@"
+  exec sudo -n --preserve-env=PATH,ANSIBLE_CONFIG,ANSIBLE_HOME,PGHERD_LAB,PGHERD_KUBECONFIG,PGHERD_IMAGE,XDG_CACHE_HOME,XDG_STATE_HOME,HOME,CI "$@"
 fi
 echo "The lab needs root: run this as root, or as a user for whom 'sudo -n' works. 'make lint test-unit test-simulation' need none." >&2
 exit 1

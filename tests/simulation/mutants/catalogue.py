@@ -96,21 +96,6 @@ MUTANTS = (
         (Patch(KNOWLEDGE, "observed", "if record.epoch < known.highest_epoch:", "if False:"),),
     ),
     Mutant(
-        "SIGTERM gives the lease up before PostgreSQL is stopped",
-        ("S1",),
-        (
-            Patch(
-                "decide/leaving.py",
-                "decide",
-                "if view.server.process is not Process.STOPPED or view.task is not None:",
-                "if view.task is not None:",
-            ),
-            Patch(
-                "decide/leaving.py", "decide", "behind = status is not None", "behind = False and status is not None"
-            ),
-        ),
-    ),
-    Mutant(
         "neither timeline nor lag of a candidate is compared",
         ("S2",),
         (
