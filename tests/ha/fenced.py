@@ -23,6 +23,7 @@ import pytest
 import yaml
 
 from pgherd.model.mapping import boottime
+from tests.ha.harness.installed import ensure
 from tests.ha.harness.pki import Authority
 from tests.ha.harness.wait import eventually
 
@@ -59,8 +60,8 @@ class Fenced:
             "cluster": "demo",
             "members": members,
             "postgres": {
-                "version": version(),
-                "bin_directory": f"/usr/lib/postgresql/{version()}/bin",
+                "version": ensure(),
+                "bin_directory": f"/usr/lib/postgresql/{ensure()}/bin",
                 "port": port,
                 "data_directory": str(self.data),
                 "state_directory": str(self.root / "volume/state"),
@@ -225,12 +226,6 @@ def interpreter() -> str:
         if subprocess.run([*shell, candidate], check=False, capture_output=True, timeout=30).returncode == 0:
             return candidate
     pytest.skip(f"no Python that user {USER} may run")
-
-
-def version() -> int:
-    """The newest PostgreSQL of this machine that is supported."""
-    found = [int(path.parent.name) for path in Path("/usr/lib/postgresql").glob("*/bin")]
-    return max(major for major in found if major in (14, 15, 16, 17, 18))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import yaml
 
 from tests.ha.harness.clients import Database
 from tests.ha.harness.forward import Forwarders
+from tests.ha.harness.installed import ensure
 from tests.ha.harness.member import Member
 from tests.ha.harness.net import Network
 from tests.ha.harness.objects import Objects, PodObject
@@ -21,8 +22,6 @@ from tests.ha.harness.pki import Authority
 from tests.ha.harness.python import USER
 from tests.ha.harness.wait import eventually
 
-BIN = Path(os.environ.get("PGHERD_TEST_BIN", "/usr/lib/postgresql/15/bin"))
-VERSION = int(os.environ.get("PGHERD_TEST_VERSION", "15"))
 DEFAULTS: dict[str, Any] = {"ttl": 5, "loop_wait": 1, "retry_timeout": 1, "primary_start_timeout": 60}
 PASSWORD = "not-a-secret"
 # SCRAM-SHA-256 of PASSWORD; PostgreSQL computes the same from ALTER ROLE ... PASSWORD.
@@ -44,7 +43,7 @@ def verifier(password: str) -> str:
 
 class Cluster:
     def __init__(self, kubeconfig: Path, base: Path, size: int = 3, **configuration: Any) -> None:
-        token = uuid.uuid4().hex[:6]
+        token, self.version = uuid.uuid4().hex[:6], ensure()
         self.name, self.folder = "demo", base / token
         self.configuration = DEFAULTS | configuration
         self.objects = Objects(kubeconfig, self.name, f"ha-{token}")
@@ -88,8 +87,8 @@ class Cluster:
             "cluster": self.name,
             "members": self.names,
             "postgres": {
-                "version": VERSION, "bin_directory": str(BIN), "port": 5432,
-                "data_directory": str(data / f"pg{VERSION}"), "state_directory": str(data / "pgherd"),
+                "version": self.version, "bin_directory": f"/usr/lib/postgresql/{self.version}/bin", "port": 5432,
+                "data_directory": str(data / f"pg{self.version}"), "state_directory": str(data / "pgherd"),
                 "socket_directory": str(folder / "tmp/postgres"), "certificates": str(folder / "tls"),
             },
             "kubernetes": {"kubeconfig": str(folder / "kubeconfig")},
