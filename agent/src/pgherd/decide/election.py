@@ -35,7 +35,8 @@ def opening(view: View, now: float) -> Opening | float:
     assert record is not None
     if record.free:
         return Opening(known.first_seen, Reason("released", "the lease is free"), True)
-    given = record.handover
+    # Until the lease ends by itself: then the named member is one of all, and need not have the last bytes any more.
+    given = record.handover if now < takeable_at(known) else None
     if given and (given.to, given.incarnation, given.epoch) == (view.member, view.server.incarnation, record.epoch):
         return Opening(known.first_seen, Reason("handover", f"{record.leader} handed the lease over"), True)
     if view.predecessor_held and record.leader == view.member:
