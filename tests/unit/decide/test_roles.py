@@ -128,6 +128,14 @@ def test_leaving_stops_hands_over_and_ends() -> None:
     assert (code, actions) == ("left", (Exit(),))
 
 
+def test_a_holder_of_a_cluster_that_had_data_never_initialises() -> None:
+    found = leader_view(initialize=None, server=Server())
+    decision = decide(found, NOW)
+    assert decision.reason.code == "data-lost" and [getattr(a, "kind", None) for a in decision.actions] == [
+        WriteKind.RELEASE
+    ]
+
+
 def test_identity_is_kept() -> None:
     decision = decide(leader_view(initialize=None), NOW)
     assert SetInitialize(None, SYSTEM) in decision.actions
