@@ -7,24 +7,65 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from pgherd.model.server import Process
+from pgherd.model.view import TaskKind
+
 ROOT = Path(__file__).resolve().parents[3]
-FROM_STATE = {"busy states"}
-"""Codes that are the names of tasks and process states."""
+SOURCES = sorted((ROOT / "agent/src/pgherd/decide").glob("*.py"))
+PAGE = (ROOT / "docs/reasons.md").read_text()
+
+PLACES = {"Reason": 0, "unsafe": 1, "give_up": 2}
+"""Function -> which argument is the code."""
+COMPUTED = {
+    "task.kind.value": {kind.value for kind in TaskKind},
+    "view.task.kind.value": {kind.value for kind in TaskKind},
+    "state": {Process.STARTING.value, Process.STOPPING.value},  # holder.restless
+    "code": set[str](),  # what unsafe and give_up were called with
+}
+"""A code that is no literal -> what it can be. Anything else must be added here, and to the page."""
 
 
 def codes(tree: ast.AST) -> Iterator[str]:
-    """The text given as code to Reason, unsafe and give_up."""
-    places = {"Reason": 0, "unsafe": 1, "give_up": 2}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in places:
-            given = node.args[places[node.func.id]]
-            if isinstance(given, ast.Constant) and isinstance(given.value, str):
-                yield given.value
+        name = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            name = node.func.id
+        if not isinstance(node, ast.Call) or name not in PLACES:
+            continue
+        given = node.args[PLACES[name]]
+        if isinstance(given, ast.Constant):
+            yield str(given.value)
+        else:
+            text = ast.unparse(given)
+            assert text in COMPUTED, f"line {node.lineno}: the code {text} is no literal, and not known to this test"
+            yield from COMPUTED[text]
+
+
+def rows() -> list[tuple[str, ...]]:
+    lines = [line for line in PAGE.splitlines() if line.startswith("| `")]
+    return [tuple(cell.strip() for cell in line.strip("|").split(" |")) for line in lines]
 
 
 def test_every_code_has_a_row_and_every_row_a_code() -> None:
-    used: set[str] = set()
-    for path in (ROOT / "agent/src/pgherd/decide").glob("*.py"):
-        used |= set(codes(ast.parse(path.read_text())))
-    rows = set(re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/reasons.md").read_text(), re.MULTILINE))
-    assert rows - FROM_STATE == used
+    used = {code for path in SOURCES for code in codes(ast.parse(path.read_text()))}
+    written = {row[0].strip("`") for row in rows()}
+    assert written - used == set(), "rows without a code"
+    assert used - written == set(), "codes without a row"
+
+
+def test_rows_are_sorted_complete_and_there_once() -> None:
+    names = [row[0] for row in rows()]
+    assert names == sorted(set(names), key=lambda name: name.strip("`"))
+    assert all(len(row) == 3 and row[1] for row in rows())
+
+
+@pytest.mark.parametrize("source", ["Reason(text, 'why')", "holder.give_up(view, record, f'{kind}-failed', '')"])
+def test_a_computed_code_does_not_go_unnoticed(source: str) -> None:
+    with pytest.raises(AssertionError, match="is no literal"):
+        list(codes(ast.parse(source)))
+
+
+def test_codes_look_alike() -> None:
+    assert all(re.fullmatch(r"`[a-z]+(-[a-z]+)*`", row[0]) for row in rows())
