@@ -70,6 +70,10 @@ def test_options_of_a_new_role(options: str, words: str) -> None:
     assert statements(steps_for(options=options))[0] == f"CREATE ROLE \"app\" LOGIN PASSWORD '{VERIFIER}'{words}"
 
 
+def test_a_new_role_that_may_not_log_in_is_told_so_once() -> None:
+    assert statements(steps_for(options="NOLOGIN"))[0] == f"CREATE ROLE \"app\" PASSWORD '{VERIFIER}' NOLOGIN"
+
+
 # A user that is there
 
 

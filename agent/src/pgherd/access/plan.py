@@ -106,11 +106,16 @@ def schema(user: DeclaredUser) -> Step | None:
     return Step(f"create schema {user.name}", sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(name, name))
 
 
+NOLOGIN = "CREATE ROLE {} PASSWORD {}"
+
+
 def _role(user: DeclaredUser, verifier: str, options: Options, role: Role | None) -> list[Step]:
     name, password = sql.Identifier(user.name), sql.Literal(verifier)
     words = _words(options, role) if user.name != ADMIN else []
     if role is None:
-        made = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, password)
+        # Neither word may stand there twice, nor both.
+        login = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}" if options.flags.get("rolcanlogin", True) else NOLOGIN)
+        made = login.format(name, password)
         if words:
             made = sql.SQL(" ").join([made, *words])
         return [Step(f"create role {user.name}", made, secret=True)]
@@ -128,7 +133,7 @@ def _words(options: Options, role: Role | None) -> list[sql.Composable]:
     """The options that differ from what the role has; LOGIN holds unless NOLOGIN is declared."""
     wanted = {"rolcanlogin": True, **options.flags}
     if role is None and wanted["rolcanlogin"]:
-        del wanted["rolcanlogin"]  # CREATE ROLE says LOGIN already; a word may stand there once
+        del wanted["rolcanlogin"]  # CREATE ROLE says LOGIN already
     has: Mapping[str, Any] = role.flags if role else {}
     words: list[sql.Composable] = [
         sql.SQL(word if wanted[column] else f"NO{word}")

@@ -132,6 +132,11 @@ class State:
         elif server.process is Process.RUNNING:
             self.failures = tuple(failure for failure in self.failures if failure.kind is not TaskKind.START)
 
+    def cloned(self) -> None:
+        """The data are new: that the ones before did not start, and could not be rewound, says nothing of them."""
+        kinds = (TaskKind.START, TaskKind.REWIND)
+        self.failures = tuple(failure for failure in self.failures if failure.kind not in kinds)
+
     def _watch_progress(self, server: Server, now: float) -> None:
         """`stalled_since`: neither streaming nor gaining WAL although the leader answers."""
         record, last = self.knowledge.record, self._stall
