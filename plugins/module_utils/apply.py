@@ -178,15 +178,36 @@ def _foreseen(api: Api, definition: Definition, live: Definition | None) -> Outc
     after: Definition = definition
     if not _has_later(definition):
         try:
-            after = api.request("POST", path_of(definition, collection=True), definition, _manager(True))
+            dry = api.request("POST", path_of(definition, collection=True), definition, _manager(True))
+            after = _without_invented_addresses(definition, dry)
         except ApiError as error:
             # What it depends on is not there yet (403, 404); anything else would fail in the run as well.
             if error.status not in (403, 404):
                 raise Refused(_refusal(definition, error)) from None
     if live is None:
         return Outcome(kind, name, "created", after=after)
-    merged = {**live, **definition, "metadata": {**live["metadata"], **definition["metadata"]}}
+    metadata = {**live["metadata"], **definition["metadata"]}
+    metadata["labels"] = {**(live["metadata"].get("labels") or {}), **(definition["metadata"].get("labels") or {})}
+    merged = {**live, **definition, "metadata": metadata}
+    if "data" in definition:
+        merged["data"] = {**(live.get("data") or {}), **definition["data"]}
     return Outcome(kind, name, "changed", tuple(changed_fields(live, merged)), live, merged)
+
+
+def _without_invented_addresses(definition: Definition, dry: Definition) -> Definition:
+    """A dry run allocates nothing: addresses and node ports in its answer are not those that a run would get."""
+    if definition["kind"] != "Service":
+        return dry
+    spec, declared = dict(dry["spec"]), definition["spec"]
+    if "clusterIP" not in declared and "clusterIP" in spec:
+        spec.update(clusterIP=LATER, **({"clusterIPs": [LATER]} if "clusterIPs" in spec else {}))
+    asked = {port["port"]: port.get("nodePort") for port in declared.get("ports") or ()}
+    if "ports" in spec:
+        spec["ports"] = [
+            {**port, "nodePort": LATER} if port.get("nodePort") and not asked.get(port["port"]) else port
+            for port in spec["ports"]
+        ]
+    return {**dry, "spec": spec}
 
 
 def _compared(definition: Definition, live: Definition | None, after: Definition) -> Outcome:

@@ -95,19 +95,24 @@ def issue(
     if problem:
         authority = new_authority(common_name, now) if generate else None
     roots = _roots(authority, live.get(authority_name), now)
-    result = [_issued(authority_name, authority, roots, problem, metadata)]
+    result = [_issued(authority_name, authority, roots, problem, metadata, live)]
     for options in leaves:
         leaf: Leaf = leaf_of(options)
         pair = _pair(live.get(options["secret"]))
         reason = "its authority is new" if authority is None else leaf_problem(pair, authority, leaf, now)
         if reason:
             pair = new_leaf(authority, leaf, now) if generate and authority else None
-        result.append(_issued(options["secret"], pair, roots, reason, metadata))
+        result.append(_issued(options["secret"], pair, roots, reason, metadata, live))
     return result
 
 
 def _issued(
-    name: str, pair: Pair | None, roots: bytes | None, reason: str | None, metadata: Mapping[str, Any]
+    name: str,
+    pair: Pair | None,
+    roots: bytes | None,
+    reason: str | None,
+    metadata: Mapping[str, Any],
+    live: Mapping[str, Mapping[str, Any]],
 ) -> Issued:
     from .x509 import expires
 
@@ -120,7 +125,8 @@ def _issued(
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, **metadata},
-        "type": "Opaque",
+        # The type of a Secret never changes; one that was brought along may be kubernetes.io/tls.
+        "type": (live.get(name) or {}).get("type") or "Opaque",
         "data": {key: LATER if value is None else base64.b64encode(value).decode() for key, value in values.items()},
     }
     until = expires(pair.certificate).isoformat() if pair else LATER
