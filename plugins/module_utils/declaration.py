@@ -15,7 +15,15 @@ from typing import Any
 
 from .certificates import wanted
 from .checks import Problems, unknown
-from .names import DNS_LABEL, LABEL_PREFIX, LONGEST_CLUSTER_AND_SET, SERVICE_NAME, member_names
+from .names import (
+    DNS_LABEL,
+    DNS_NAME,
+    LABEL_PREFIX,
+    LONGEST_CLUSTER_AND_SET,
+    SERVICE_NAME,
+    member_names,
+    rendered_names,
+)
 from .parameters import parameter_problem
 from .timing import timing_problem
 
@@ -72,7 +80,8 @@ KNOWN = tuple(sorted([*DEFAULTS, *WITHOUT_DEFAULT]))
 
 _USER_OPTIONS = re.compile(r";|--|/\*|\bpassword\b", re.IGNORECASE)
 _RESERVED_USERS = ("pg_", "pgherd_")
-_NAME = "must be a name that Kubernetes takes: a-z, 0-9 and -, beginning and ending with a letter or digit"
+_NAME = "must be a name that Kubernetes takes: up to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
+_DOTTED = "must be a DNS name: a-z, 0-9, - and dots"
 
 
 class Invalid(ValueError):
@@ -88,7 +97,7 @@ def declare(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
     given = {name: value for name, value in variables.items() if name.startswith("postgres_")}
     values = {**DEFAULTS, "postgres_cluster_name": host, **given}
     problems = Problems()
-    problems.texts += unknown(given, KNOWN)
+    problems.texts += unknown(given, KNOWN, "postgres_")
     cluster = _identity(values, problems)
     cluster.update(_pod(values, problems), services=_services(values, problems))
     cluster["sets"] = _sets(values, cluster, problems)
@@ -104,6 +113,11 @@ def declare(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
     cluster["wait"] = problems.boolean("postgres_wait", values["postgres_wait"])
     cluster["wait_timeout"] = problems.integer("postgres_wait_timeout", values["postgres_wait_timeout"], 1, 86400)
     names = problems.sequence("postgres_certificate_names", values["postgres_certificate_names"])
+    for each in names:
+        bare = each.removeprefix("*.").lower() if isinstance(each, str) else each
+        if not isinstance(bare, str) or not DNS_NAME.fullmatch(bare):
+            problems.add("postgres_certificate_names", each, f"{_DOTTED}, perhaps with *. before it")
+    _check_targets(cluster, problems)
     if problems.texts:
         raise Invalid(problems.texts)
     cluster["certificates"] = wanted(cluster, names)
@@ -137,7 +151,9 @@ def _identity(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
         "selector": common,
         "owned": {f"{prefix}applied-by": "play"},
         "labels": {**common, f"{prefix}applied-by": "play"},
-        "domain": str(values["postgres_cluster_domain"]),
+        "domain": problems.pattern(
+            "postgres_cluster_domain", values["postgres_cluster_domain"], DNS_NAME, f"{_DOTTED}, such as cluster.local"
+        ),
     }
 
 
@@ -159,14 +175,28 @@ def _pod(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
         "version": int(version),
         "image": image,
         "image_pull_policy": policy,
-        "image_pull_secrets": problems.sequence("postgres_image_pull_secrets", values["postgres_image_pull_secrets"]),
+        "image_pull_secrets": _pull_secrets(values["postgres_image_pull_secrets"], problems),
         "port": port,
         "rest_port": rest_port,
         "resources": problems.resources("postgres_resources", values["postgres_resources"]),
         "shared_memory_size": problems.storage("postgres_shared_memory_size", values["postgres_shared_memory_size"]),
         "temporary_size": problems.storage("postgres_temporary_size", values["postgres_temporary_size"]),
-        "storage_class": str(values["postgres_storage_class"] or ""),
+        "storage_class": _storage_class("postgres_storage_class", values["postgres_storage_class"], problems),
     }
+
+
+def _storage_class(name: str, value: Any, problems: Problems) -> str:
+    return problems.pattern(name, value, DNS_NAME, _DOTTED) if value not in ("", None) else ""
+
+
+def _pull_secrets(given: Any, problems: Problems) -> list[dict[str, Any]]:
+    secrets = []
+    for index, entry in enumerate(problems.sequence("postgres_image_pull_secrets", given)):
+        where = f"postgres_image_pull_secrets[{index}]"
+        fields = problems.fields(where, entry, ("name",))
+        problems.pattern(f"{where}.name", fields.get("name"), DNS_NAME, _DOTTED)
+        secrets.append(fields)
+    return secrets
 
 
 def _services(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
@@ -209,7 +239,8 @@ def _sets(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Probl
         taken.update(members)
         shape = {
             "storage": problems.storage(f"{where}.storage", fields.get("storage")),
-            "storage_class": str(fields.get("storage_class") or cluster["storage_class"]),
+            "storage_class": _storage_class(f"{where}.storage_class", fields.get("storage_class"), problems)
+            or cluster["storage_class"],
             "resources": problems.resources(f"{where}.resources", fields["resources"])
             if "resources" in fields
             else cluster["resources"],
@@ -276,7 +307,9 @@ def _configuration(values: Mapping[str, Any], problems: Problems) -> dict[str, A
     lag = "postgres_maximum_lag_on_failover"
     result["maximum_lag_on_failover"] = problems.integer(lag, values[lag], 0, 2**63 - 1)
     problem = timing_problem(result, "postgres_")
-    if problem:
+    if problem and not any(
+        text.startswith(tuple(f"postgres_{each}=" for each in numbers[:3])) for text in problems.texts
+    ):
         problems.texts.append(problem)
     reclone = "postgres_allow_data_loss_reclone"
     result["allow_data_loss_reclone"] = problems.boolean(reclone, values[reclone])
@@ -304,6 +337,24 @@ def _patches(given: Any, problems: Problems) -> list[dict[str, Any]]:
         fields = problems.fields(where, entry, ("kind", "name", "merge"))
         if not isinstance(fields.get("kind"), str):
             problems.add(f"{where}.kind", fields.get("kind"), "must name a kind, such as StatefulSet")
-        problems.mapping(f"{where}.merge", fields.get("merge"))
+        merge = problems.mapping(f"{where}.merge", fields.get("merge"))
+        metadata = problems.mapping(f"{where}.merge.metadata", merge.get("metadata", {}))
+        identity = [name for name in ("apiVersion", "kind") if name in merge]
+        identity += [f"metadata.{name}" for name in ("name", "namespace") if name in metadata]
+        for name in identity:
+            problems.texts.append(f"{where}.merge.{name}: cannot be changed, because it says which object this is")
         patches.append(fields)
     return patches
+
+
+def _check_targets(cluster: Mapping[str, Any], problems: Problems) -> None:
+    """A patch of nothing would be refused later, when certificates are there already."""
+    for index, patch in enumerate(cluster["patches"]):
+        kind, name = patch.get("kind"), patch.get("name")
+        known = rendered_names(cluster)
+        if not isinstance(kind, str):
+            continue
+        if kind not in known:
+            problems.add(f"postgres_patches[{index}].kind", kind, f"must be one of {', '.join(known)}")
+        elif name is not None and name not in known[kind]:
+            problems.add(f"postgres_patches[{index}].name", name, f"must be one of {', '.join(known[kind])}")

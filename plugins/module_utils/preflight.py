@@ -55,7 +55,7 @@ def _namespace_exists(api: Api, namespace: str) -> bool:
     except ApiError as error:
         if error.status == 404:
             return False
-        if error.status not in (401, 403):
+        if error.status != 403:
             raise
     return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from typing import Any
 
@@ -198,7 +199,8 @@ def test_a_patch_reaches_the_object_and_one_that_names_nothing_is_refused() -> N
     containers = api.objects[path]["spec"]["template"]["spec"]["containers"]
     assert [each["name"] for each in containers] == ["database", "shipper"]
     with pytest.raises(ValueError, match="there is no Service nothing"):
-        converge(api, wanted(patches=[{"kind": "Service", "name": "nothing", "merge": {}}]), check=False)
+        nothing = {"kind": "Service", "name": "nothing", "merge": {}}
+        converge(api, dataclasses.replace(wanted(), patches=[nothing]), check=False)
 
 
 def test_destroy_keeps_volumes_unless_they_are_purged() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.pgherd.postgres.plugins.module_utils.declaration import DEFAULTS, KNOWN, Invalid, declare
+from ansible_collections.pgherd.postgres.plugins.module_utils.names import rendered_names
 from ansible_collections.pgherd.postgres.plugins.module_utils.timing import timing_problem
 
-from .rendering import ROLE, cluster, variables
+from .rendering import ROLE, cluster, rendered, variables
 
 INSTANCE: dict[str, Any] = {"name": "instance1", "replicas": 1, "storage": "1Gi"}
 
@@ -17,7 +18,8 @@ INSTANCE: dict[str, Any] = {"name": "instance1", "replicas": 1, "storage": "1Gi"
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"replica": 3}, "postgres_replica: no such variable; did you mean"),
+        ({"instance": 3}, "postgres_instance=3: no such variable; did you mean postgres_instances?"),
+        ({"replicas": 3}, "known variables are postgres_allow_data_loss_reclone, "),
         (
             {"instances": [{**INSTANCE, "replica": 3}]},
             "postgres_instances[0].replica=3: no such field; did you mean repl",
@@ -61,12 +63,76 @@ INSTANCE: dict[str, Any] = {"name": "instance1", "replicas": 1, "storage": "1Gi"
         ({"resources": {"limits": {"memory": "lots"}}}, 'postgres_resources.limits.memory="lots": must be a quantity'),
         ({"configuration_conflict": "ask"}, "must be one of fail, inventory, cluster"),
         ({"patches": [{"kind": "Service", "strategy": 1}]}, "postgres_patches[0].strategy"),
+        (
+            {"patches": [{"kind": "Deployment", "merge": {}}]},
+            'postgres_patches[0].kind="Deployment": must be one of Conf',
+        ),
+        (
+            {"patches": [{"kind": "Service", "name": "demo", "merge": {}}]},
+            'postgres_patches[0].name="demo": must be one of demo-ha, demo-ha-config, demo-pods, demo-primary, demo',
+        ),
+        (
+            {"patches": [{"kind": "Service", "merge": {"metadata": {"name": "mine"}}}]},
+            "postgres_patches[0].merge.metadata.name: cannot be changed",
+        ),
+        ({"ttl": float("inf")}, "postgres_ttl=Infinity: must be a number"),
+        ({"port": float("nan")}, "postgres_port=NaN: must be a whole number"),
+        ({"ttl": 90000, "loop_wait": 3}, "postgres_ttl=90000: must be at most 86400 seconds"),
+        ({"version": float("inf")}, "postgres_version=Infinity: must be a number"),
+        ({"instances": [{"name": "a"}]}, "postgres_instances[0].storage=null: must be a size with a unit"),
+        (
+            {"instances": [{**INSTANCE, "storage_class": "Fast Disk"}]},
+            'postgres_instances[0].storage_class="Fast Disk"',
+        ),
+        ({"storage_class": "fast_disk"}, 'postgres_storage_class="fast_disk": must be a DNS name'),
+        ({"cluster_domain": "cluster_local"}, 'postgres_cluster_domain="cluster_local": must be a DNS name'),
+        ({"certificate_names": ["db example"]}, 'postgres_certificate_names="db example": must be a DNS name'),
+        ({"image_pull_secrets": ["mine"]}, 'postgres_image_pull_secrets[0]="mine": must be a dictionary'),
     ],
 )
 def test_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(Invalid) as caught:
         cluster(**changes)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"password": "hunter2"},
+        {"admin": {"name": "x", "password": "hunter2"}},
+        {"users": [{"name": "app", "password": "hunter2"}]},
+        {"users": {"app": {"password": "hunter2"}}},
+        {"users": [{"name": "app", "options": "LOGIN PASSWORD 'hunter2'"}]},
+        {"parameters": {"primary_conninfo": "host=x password=hunter2"}},
+        {"parameters": {"restore_command": "curl https://me:hunter2@example.org/%f"}},
+    ],
+)
+def test_a_refusal_shows_no_secret(changes: dict[str, Any]) -> None:
+    with pytest.raises(Invalid) as caught:
+        cluster(**changes)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_number_that_is_none_is_said_once() -> None:
+    with pytest.raises(Invalid) as caught:
+        cluster(ttl="soon")
+    assert caught.value.problems == ('postgres_ttl="soon": must be a number',)
+
+
+def test_the_known_variables_are_listed_once() -> None:
+    with pytest.raises(Invalid) as caught:
+        cluster(one=1, two=2)
+    assert str(caught.value).count("postgres_wait_timeout") == 1
+
+
+def test_the_names_that_a_patch_may_have_are_those_of_the_templates() -> None:
+    several = [{**INSTANCE, "replicas": 2}, {**INSTANCE, "name": "other"}]
+    for declared in (cluster(), cluster(instances=several), cluster(cluster_name="else")):
+        found: dict[str, set[str]] = {}
+        for each in rendered(declared)[0]:
+            found.setdefault(each["kind"], set()).add(each["metadata"]["name"])
+        assert {kind: set(names) for kind, names in rendered_names(declared).items()} == found
 
 
 def test_everything_wrong_is_said_at_once() -> None:
