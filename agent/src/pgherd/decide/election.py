@@ -76,9 +76,9 @@ def decide(view: View, now: float) -> Decision | None:
     way = opening(view, now)
     if isinstance(way, float):
         return None
-    until = stands_back(view)
+    until, error = stands_back(view)
     if now < until:
-        return Decision((), Reason("standing-back", f"{way.reason.text}; {view.failures[-1].error}"), until)
+        return Decision((), Reason("standing-back", f"{way.reason.text}; {error}"), until)
     if compare.identified(view) is None:
         return found_cluster(view, record, way, now)
     why = able(view, record)
@@ -89,11 +89,11 @@ def decide(view: View, now: float) -> Decision | None:
     return race(view, record, way, now)
 
 
-def stands_back(view: View) -> float:
-    """Until when this member leaves the lease to others: its PostgreSQL failed, and trying again at once would spin."""
+def stands_back(view: View) -> tuple[float, str]:
+    """Until when, and for what error, this member leaves the lease to others: trying again at once would spin."""
     kinds = (TaskKind.INITIALISE, TaskKind.START, TaskKind.PROMOTE)
     failed = [failure for failure in view.failures if failure.kind in kinds]
-    return failed[-1].at + min(LONGEST_PAUSE, 2.0 ** len(failed)) if failed else 0.0
+    return (failed[-1].at + min(LONGEST_PAUSE, 2.0 ** len(failed)), failed[-1].error) if failed else (0.0, "")
 
 
 def prepare(view: View, way: Opening, why: str) -> Decision | None:
@@ -229,7 +229,7 @@ def take(view: View, record: Lease, way: Opening, losers: tuple[Loser, ...]) -> 
         and server.position.timeline == old.timeline
     )  # fmt: skip
     own = server.position.timeline if server.position else 0
-    timeline = own if resumes else (compare.next_timeline(view, record) if record.leader else 1)
+    timeline = own if resumes else compare.next_timeline(view, record)
     base = old or EMPTY_HOLDER
     holder = msgspec.structs.replace(base, timeline=timeline)
     new = msgspec.structs.replace(
