@@ -69,7 +69,7 @@ class Scope:
 
     def owns(self, live: Definition) -> bool:
         """Controllers copy labels to what they make (Endpoints of a Service), so the field manager counts as well."""
-        return _has_labels(live, {**self.selector, **self.owned}) and _is_managed(live)
+        return bool(self.owned) and _has_labels(live, {**self.selector, **self.owned}) and _is_managed(live)
 
     def lost_label(self, live: Definition) -> bool:
         """Ours all the same: somebody removed its label by hand."""
@@ -215,7 +215,19 @@ def _compared(definition: Definition, live: Definition | None, after: Definition
     if live is None:
         return Outcome(kind, name, "created", after=after)
     fields = tuple(each for each in changed_fields(live, after) if not _of_controller(each, definition))
+    if not fields and _applied_fields(live) != _applied_fields(after):
+        # Somebody edited a field and put it back: its value stayed, its owner changed, and so the object moved.
+        fields = ("metadata.managedFields",)
     return Outcome(kind, name, "changed" if fields else "unchanged", fields, live, after)
+
+
+def _applied_fields(live: Definition) -> list[Any]:
+    entries = live["metadata"].get("managedFields") or ()
+    return [
+        each.get("fieldsV1")
+        for each in entries
+        if each.get("manager") == FIELD_MANAGER and each.get("operation") == "Apply" and not each.get("subresource")
+    ]
 
 
 def _of_controller(field_path: str, definition: Definition) -> bool:
