@@ -143,6 +143,8 @@ def bootstrap(view: View, record: Lease, now: float) -> Decision:
         return give_up(
             view, record, "data-broken", "the data directory cannot be read; it is never initialised over (S7)"
         )
+    if server.data is Data.HALF_REWOUND or (record.holder is not None and record.holder.writable > 0):
+        return give_up(view, record, "data-lost", "this cluster had data, and this volume holds none to use (S7)")
     if view.initialize != mark:
         return Decision(
             (SetInitialize(view.initialize, mark), *keep),
