@@ -258,6 +258,14 @@ def test_a_predecessors_lease_is_taken_back_without_asking_anybody() -> None:
     assert record.epoch == 6 and record.holder is not None and record.holder.timeline == 3  # a standby: a new timeline
 
 
+@pytest.mark.parametrize(("timeline", "code"), [(2, "predecessor-dead"), (1, "start-alone")])
+def test_a_volume_that_was_put_back_to_an_earlier_state_is_not_resumed(timeline: int, code: str) -> None:
+    """S2: the lease says that timeline 2 was writable; data that end on timeline 1 must not go on beside it."""
+    mine = observing(lease(leader="m1"), NOW - 0.1)
+    down = stopped(was_primary=True, position=Position(timeline, 5000))
+    assert decide(view(knowledge=mine, predecessor_held=True, server=down, peers=OTHERS), NOW).reason.code == code
+
+
 # A new cluster (S7)
 
 NOTHING: dict[str, Any] = {"has_data": False, "position": None, "role": "none", "system_identifier": None}

@@ -122,17 +122,25 @@ def able(view: View, record: Lease) -> str | None:
     if server.process is not Process.RUNNING and not resumes:
         return f"PostgreSQL is {server.process.value}"
     if resumes:
-        return None
+        return outdated(record, server.position, server.history)
     return unfit(view, record, server.position, server.history)
 
 
-def unfit(view: View, record: Lease, position: Position, history: History) -> str | None:
-    """S2 and lag, for this member or another one."""
+def outdated(record: Lease, position: Position, history: History) -> str | None:
+    """S2: also the last holder's own volume may have been put back to an earlier state."""
     writable = record.holder.writable if record.holder else 0
     if position.timeline < writable or (
         position.timeline != writable and writable not in {0, *(e.timeline for e in history)}
     ):
         return f"timeline {position.timeline} does not contain the latest timeline {writable} (S2)"
+    return None
+
+
+def unfit(view: View, record: Lease, position: Position, history: History) -> str | None:
+    """S2 and lag, for this member or another one."""
+    why = outdated(record, position, history)
+    if why is not None:
+        return why
     lag = record.optime - position.lsn
     if lag > view.configuration.maximum_lag_on_failover:
         return f"it is {lag} bytes behind"
