@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,8 +32,8 @@ def wanted(cluster: Mapping[str, Any], extra: Sequence[str] = ()) -> list[dict[s
     server = {
         "secret": f"{name}-cluster-cert",
         "common_name": f"{name}-primary"[:64],
-        "dns": [*services, *wild, *pods, "localhost", *extra],
-        "addresses": [],
+        "dns": [*services, *wild, *pods, "localhost", *(each for each in extra if not is_address(each))],
+        "addresses": [each for each in extra if is_address(each)],
         "server": True,
         "client": False,
     }
@@ -57,6 +58,15 @@ def _member(cluster: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, 
         "server": True,
         "client": True,
     }
+
+
+def is_address(name: Any) -> bool:
+    """Whether a certificate must bear this as an IP address: clients look for those in a place of their own."""
+    try:
+        ipaddress.ip_address(name if isinstance(name, str) else "")
+    except ValueError:
+        return False
+    return True
 
 
 def _pod_names(cluster: Mapping[str, Any], pod: str) -> list[str]:

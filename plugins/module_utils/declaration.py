@@ -13,18 +13,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .certificates import wanted
+from .certificates import is_address, wanted
 from .checks import Problems, unknown
 from .names import (
     DNS_LABEL,
     DNS_NAME,
     LABEL_PREFIX,
     LONGEST_CLUSTER_AND_SET,
+    LONGEST_MEMBER,
     SERVICE_NAME,
     member_names,
-    rendered_names,
 )
 from .parameters import parameter_problem
+from .patches import patches
 from .timing import timing_problem
 
 MAJORS = (14, 15, 16, 17, 18)
@@ -109,15 +110,10 @@ def declare(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
         values["postgres_configuration_conflict"],
         ("fail", "inventory", "cluster"),
     )
-    cluster["patches"] = _patches(values["postgres_patches"], problems)
+    cluster["patches"] = patches(values["postgres_patches"], cluster, problems)
     cluster["wait"] = problems.boolean("postgres_wait", values["postgres_wait"])
     cluster["wait_timeout"] = problems.integer("postgres_wait_timeout", values["postgres_wait_timeout"], 1, 86400)
-    names = problems.sequence("postgres_certificate_names", values["postgres_certificate_names"])
-    for each in names:
-        bare = each.removeprefix("*.").lower() if isinstance(each, str) else each
-        if not isinstance(bare, str) or not DNS_NAME.fullmatch(bare):
-            problems.add("postgres_certificate_names", each, f"{_DOTTED}, perhaps with *. before it")
-    _check_targets(cluster, problems)
+    names = _certificate_names(values["postgres_certificate_names"], problems)
     if problems.texts:
         raise Invalid(problems.texts)
     cluster["certificates"] = wanted(cluster, names)
@@ -127,6 +123,15 @@ def declare(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
         if cluster["services"][role]["node_port"]
     }
     return cluster
+
+
+def _certificate_names(given: Any, problems: Problems) -> list[str]:
+    names = problems.sequence("postgres_certificate_names", given)
+    for each in names:
+        bare = each.removeprefix("*.").lower() if isinstance(each, str) else ""
+        if not DNS_NAME.fullmatch(bare) and not is_address(each):
+            problems.add("postgres_certificate_names", each, f"{_DOTTED}, perhaps with *. before it, or an IP address")
+    return names
 
 
 def _identity(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
@@ -261,6 +266,10 @@ def _members(
     for each in listed:
         if not isinstance(each, str) or not DNS_LABEL.fullmatch(each) or not each.startswith(f"{cluster}-{name}-"):
             problems.add(f"{where}.members", each, f"must be names that begin with {cluster}-{name}-")
+        elif len(each) > LONGEST_MEMBER:
+            problems.add(f"{where}.members", each, f"has {len(each)} characters; a member may have {LONGEST_MEMBER}")
+        elif each in taken:
+            problems.add(f"{where}.members", each, "is also a member of another set")
     if len(listed) != replicas or len(set(map(str, listed))) != replicas:
         problems.add(f"{where}.members", listed, f"must be {replicas} different names, one for each replica")
     return [str(each) for each in listed]
@@ -328,33 +337,3 @@ def _configuration(values: Mapping[str, Any], problems: Problems) -> dict[str, A
         "use_pg_rewind": problems.boolean("postgres_use_pg_rewind", values["postgres_use_pg_rewind"]),
     }
     return result
-
-
-def _patches(given: Any, problems: Problems) -> list[dict[str, Any]]:
-    patches = []
-    for index, entry in enumerate(problems.sequence("postgres_patches", given)):
-        where = f"postgres_patches[{index}]"
-        fields = problems.fields(where, entry, ("kind", "name", "merge"))
-        if not isinstance(fields.get("kind"), str):
-            problems.add(f"{where}.kind", fields.get("kind"), "must name a kind, such as StatefulSet")
-        merge = problems.mapping(f"{where}.merge", fields.get("merge"))
-        metadata = problems.mapping(f"{where}.merge.metadata", merge.get("metadata", {}))
-        identity = [name for name in ("apiVersion", "kind") if name in merge]
-        identity += [f"metadata.{name}" for name in ("name", "namespace") if name in metadata]
-        for name in identity:
-            problems.texts.append(f"{where}.merge.{name}: cannot be changed, because it says which object this is")
-        patches.append(fields)
-    return patches
-
-
-def _check_targets(cluster: Mapping[str, Any], problems: Problems) -> None:
-    """A patch of nothing would be refused later, when certificates are there already."""
-    for index, patch in enumerate(cluster["patches"]):
-        kind, name = patch.get("kind"), patch.get("name")
-        known = rendered_names(cluster)
-        if not isinstance(kind, str):
-            continue
-        if kind not in known:
-            problems.add(f"postgres_patches[{index}].kind", kind, f"must be one of {', '.join(known)}")
-        elif name is not None and name not in known[kind]:
-            problems.add(f"postgres_patches[{index}].name", name, f"must be one of {', '.join(known[kind])}")

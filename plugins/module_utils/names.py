@@ -20,6 +20,7 @@ LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/")
 
 LONGEST_CLUSTER_AND_SET = 46
 """Characters of cluster and set together; longer ones make pod names and labels that Kubernetes refuses."""
+LONGEST_MEMBER = LONGEST_CLUSTER_AND_SET + len("--xxxx")
 
 # kind -> (prefix of the path, plural)
 KINDS: Mapping[str, tuple[str, str]] = {
