@@ -8,7 +8,7 @@ from pgherd.model.knowledge import takeable_at
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus
 from pgherd.model.server import Data, Process
-from pgherd.model.view import TaskKind, View
+from pgherd.model.view import Failure, TaskKind, View
 
 STARTS = 3
 """Failed starts as a standby of one leader before the data are replaced."""
@@ -39,13 +39,13 @@ def decide(view: View, now: float) -> Decision:
     if leader is None or leader == view.member or not ready or status is None:
         return waiting(view, record, now, wake)
     if view.server.data is Data.EMPTY:
-        return clone(view, status, "no data: cloning", wake, replace=False)
+        return clone(view, status, "no data: cloning", now, wake, replace=False)
     if view.server.data is Data.HALF_REWOUND:
-        return replace(view, status, "pg_rewind did not end", wake)
+        return replace(view, status, "pg_rewind did not end", now, wake)
     if view.server.position is None:
         return Decision((), Reason("measuring", "finding the end of the WAL on disk, to compare it"), now + 0.2)
     if compare.diverged(view, status):
-        return rejoin(view, status, wake)
+        return rejoin(view, status, now, wake)
     return follow(view, status, now, wake)
 
 
@@ -74,23 +74,22 @@ def waiting(view: View, record: Lease, now: float, wake: float) -> Decision:
     return Decision(actions, Reason("waiting-for-leader", text), min(wake, now + (0.3 if actions else 1.0)))
 
 
-def failures(view: View, kind: TaskKind, leader: MemberStatus) -> int:
-    """How often a rung failed against this leader on this timeline."""
+def failures(view: View, kind: TaskKind, leader: MemberStatus) -> list[Failure]:
+    """Each time that a rung failed against this leader on this timeline."""
     timeline = leader.position.timeline if leader.position else 0
-    return sum(f.kind is kind and f.target == leader.member and f.timeline == timeline for f in view.failures)
+    return [f for f in view.failures if (f.kind, f.target, f.timeline) == (kind, leader.member, timeline)]
 
 
-def clone(view: View, leader: MemberStatus, text: str, wake: float, replace: bool) -> Decision:
-    tries = failures(view, TaskKind.CLONE, leader)
-    if tries:
-        last = [f for f in view.failures if f.kind is TaskKind.CLONE][-1]
-        again = last.at + min(60.0, 2.0**tries)
-        if wake < again:
-            return Decision((), Reason("clone-failed", f"trying again: {last.error}"), wake)
+def clone(view: View, leader: MemberStatus, text: str, now: float, wake: float, replace: bool) -> Decision:
+    failed = failures(view, TaskKind.CLONE, leader)
+    if failed:
+        again = failed[-1].at + min(60.0, 2.0 ** len(failed))
+        if now < again:
+            return Decision((), Reason("clone-failed", f"trying again: {failed[-1].error}"), min(wake, again))
     return Decision((Clone(leader.member, replace),), Reason("clone", f"{text} from {leader.member}"), wake)
 
 
-def rejoin(view: View, leader: MemberStatus, wake: float) -> Decision:
+def rejoin(view: View, leader: MemberStatus, now: float, wake: float) -> Decision:
     """Diverged: never started before it was rewound or cloned (S5); each rung once per leader and timeline."""
     if view.server.process is not Process.STOPPED:
         return Decision(
@@ -99,10 +98,10 @@ def rejoin(view: View, leader: MemberStatus, wake: float) -> Decision:
     text = f"{view.server.position} is not in the history of {leader.member}"
     if view.configuration.postgresql.use_pg_rewind and not failures(view, TaskKind.REWIND, leader):
         return Decision((Rewind(leader.member),), Reason("rewind", text), wake)
-    return replace(view, leader, f"{text}; rewinding did not help", wake)
+    return replace(view, leader, f"{text}; rewinding did not help", now, wake)
 
 
-def replace(view: View, leader: MemberStatus, why: str, wake: float) -> Decision:
+def replace(view: View, leader: MemberStatus, why: str, now: float, wake: float) -> Decision:
     """The last rung: another copy in place of the data, which the configuration must allow (S5)."""
     if view.server.process is not Process.STOPPED:
         timeout = view.configuration.primary_stop_timeout
@@ -110,19 +109,19 @@ def replace(view: View, leader: MemberStatus, why: str, wake: float) -> Decision
     if not view.configuration.allow_data_loss_reclone:
         text = f"{why}; cloning over it is not allowed (allow_data_loss_reclone)"
         return Decision((), Reason("clone-not-allowed", text), wake)
-    return clone(view, leader, f"{why}: cloning", wake, replace=True)
+    return clone(view, leader, f"{why}: cloning", now, wake, replace=True)
 
 
 def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decision:
     server, failed = view.server, failures(view, TaskKind.START, leader)
     if view.stalled_since is not None and now - view.stalled_since > STALLED:
         text = f"no WAL came from {leader.member} for {now - view.stalled_since:.0f} s, it may be gone there"
-        return replace(view, leader, text, wake)
-    if server.process is Process.STOPPED and failed >= STARTS:
-        return replace(view, leader, f"PostgreSQL does not start: {view.failures[-1].error}", wake)
-    if server.process is Process.STOPPED and failed and now < view.failures[-1].at + 2.0**failed:
-        again = view.failures[-1].at + 2.0**failed
-        return Decision((), Reason("start-failed", f"trying again: {view.failures[-1].error}"), min(wake, again))
+        return replace(view, leader, text, now, wake)
+    if server.process is Process.STOPPED and len(failed) >= STARTS:
+        return replace(view, leader, f"PostgreSQL does not start: {failed[-1].error}", now, wake)
+    if server.process is Process.STOPPED and failed and now < failed[-1].at + 2.0 ** len(failed):
+        again = failed[-1].at + 2.0 ** len(failed)
+        return Decision((), Reason("start-failed", f"trying again: {failed[-1].error}"), min(wake, again))
     if server.process is Process.STOPPED:
         return Decision(
             (Start(writable=False, source=leader.member),),

@@ -26,7 +26,8 @@ def decide(view: View, now: float) -> Decision:
     target = holder.successor(view, record)
     status = compare.status_of(view, target)
     own = view.server.position
-    behind = status is not None and own is not None and (status.position is None or status.position.lsn < own.lsn)
+    # While the end of our WAL is not known nobody can say that it has everything.
+    behind = status is not None and (own is None or status.position is None or status.position.lsn < own.lsn)
     waited = now - (view.stopped_since if view.stopped_since is not None else now)
     if target and behind and waited < CATCH_UP:
         return Decision(
