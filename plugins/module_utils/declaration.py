@@ -135,9 +135,8 @@ def _certificate_names(given: Any, problems: Problems) -> list[str]:
 
 
 def _identity(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
-    name = problems.pattern(
-        "postgres_cluster_name", values["postgres_cluster_name"], SERVICE_NAME, f"{_NAME}, a letter first"
-    )
+    allowed = f"{_NAME}, a letter first; without this variable it is the inventory host's name"
+    name = problems.pattern("postgres_cluster_name", values["postgres_cluster_name"], SERVICE_NAME, allowed)
     if "postgres_namespace" not in values:
         problems.texts.append("postgres_namespace: is required; name a namespace that exists")
     namespace = values.get("postgres_namespace", "default")
@@ -278,6 +277,8 @@ def _members(
 def _users(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Problems) -> list[dict[str, Any]]:
     name = cluster["name"]
     given = values.get("postgres_users")
+    if given is None and not DNS_LABEL.fullmatch(name):
+        return []
     given = [{"name": name, "databases": [name]}] if given is None else problems.sequence("postgres_users", given)
     users, seen = list[dict[str, Any]](), set[str]()
     for index, entry in enumerate(given):

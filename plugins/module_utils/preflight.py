@@ -37,7 +37,10 @@ def problems(api: Api, namespace: str, node_ports: Mapping[int, str]) -> list[st
     """
     missing = list(_missing_rights(api, namespace))
     if not _namespace_exists(api, namespace):
-        return [f"namespace {namespace} does not exist. The play never makes namespaces: ask for it, or name another."]
+        return [
+            f"namespace {namespace} does not exist. The play never makes namespaces: "
+            "ask for it, or name another in postgres_namespace."
+        ]
     if missing:
         resources = dict.fromkeys(resource for dummy, resource in missing)
         listed = "; ".join(
@@ -128,12 +131,17 @@ def _taken_node_ports(api: Api, wanted: Mapping[int, str], namespace: str) -> It
                 seen.add(port["nodePort"])
             if owner and found != (namespace, owner):
                 yield (
-                    f"node port {port['nodePort']}, asked for by Service {owner}, is in use by "
-                    f"Service {found[1]} in namespace {found[0]}."
+                    f"{_asked(port['nodePort'], owner)} is in use by Service {found[1]} in namespace {found[0]}; "
+                    "choose another or none."
                 )
     for number, owner in wanted.items():
         if not everywhere and number not in seen and (reason := _refused_node_port(api, namespace, number)):
-            yield f"node port {number}, asked for by Service {owner}, cannot be had: {reason}."
+            yield f"{_asked(number, owner)} cannot be had: {reason}; choose another or none."
+
+
+def _asked(number: int, owner: str) -> str:
+    variable = "postgres_replica_service_node_port" if owner.endswith("-replicas") else "postgres_service_node_port"
+    return f"{variable}={number} of Service {owner}"
 
 
 def _refused_node_port(api: Api, namespace: str, number: int) -> str:

@@ -116,7 +116,10 @@ problems:
   type: list
   elements: str
   returned: when the play cannot work
-  sample: ["namespace databases does not exist. The play never makes namespaces: ask for it, or name another."]
+  sample:
+    - >-
+      namespace databases does not exist. The play never makes namespaces: ask for it, or name another in
+      postgres_namespace.
 certificates:
   description: Every certificate with its Secret, when it expires, and why it was made anew (empty when it was kept).
   type: list

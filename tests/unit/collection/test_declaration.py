@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.errors import AnsibleError
+from ansible_collections.pgherd.postgres.plugins.action.declare import evaluated
 from ansible_collections.pgherd.postgres.plugins.module_utils.declaration import DEFAULTS, KNOWN, Invalid, declare
 from ansible_collections.pgherd.postgres.plugins.module_utils.names import rendered_names
 from ansible_collections.pgherd.postgres.plugins.module_utils.timing import timing_problem
@@ -118,6 +120,26 @@ def test_a_number_that_is_none_is_said_once() -> None:
     with pytest.raises(Invalid) as caught:
         cluster(ttl="soon")
     assert caught.value.problems == ('postgres_ttl="soon": must be a number',)
+
+
+def test_a_template_without_a_value_is_refused_with_its_variable() -> None:
+    def template(value: Any) -> Any:
+        if "{{" in str(value):
+            raise AnsibleError("'nowhere' is undefined")
+        return value
+
+    given = {**variables(namespace="{{ nowhere }}"), "region": "{{ nowhere }}"}
+    with pytest.raises(Invalid) as caught:
+        evaluated(given, template)
+    assert caught.value.problems == ("postgres_namespace: its template has no value: 'nowhere' is undefined",)
+    assert evaluated(variables(port=5433), template) == variables(port=5433)
+
+
+def test_a_host_whose_name_cannot_be_a_clusters_is_one_problem() -> None:
+    with pytest.raises(Invalid) as caught:
+        declare(variables(), "my_db")
+    (said,) = caught.value.problems
+    assert said.startswith('postgres_cluster_name="my_db": must be') and "inventory host's name" in said
 
 
 def test_the_known_variables_are_listed_once() -> None:

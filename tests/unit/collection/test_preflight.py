@@ -32,7 +32,7 @@ def test_nothing_in_the_way() -> None:
 def test_a_missing_namespace_is_named() -> None:
     missing = ApiError("GET", "/api/v1/namespaces/databases", 404, "not found")
     (said,) = problems(api([ALL], missing), "databases", {})
-    assert said.startswith("namespace databases does not exist")
+    assert said.startswith("namespace databases does not exist") and "postgres_namespace" in said
 
 
 def test_a_missing_right_is_named() -> None:
@@ -55,7 +55,10 @@ def test_a_taken_node_port_is_named_with_its_owner(may_look_everywhere: bool) ->
     memory.answers["/api/v1/services"] = found if may_look_everywhere else ApiError("GET", "", 403, "forbidden")
     memory.answers["/api/v1/namespaces/databases/services"] = found
     (said,) = problems(memory, "databases", {30432: "demo-ha"})
-    assert said == ("node port 30432, asked for by Service demo-ha, is in use by Service other in namespace databases.")
+    assert said == (
+        "postgres_service_node_port=30432 of Service demo-ha is in use by Service other in namespace databases; "
+        "choose another or none."
+    )
     memory.answers["/api/v1/services"] = {"items": [service("databases", "demo-ha")]}
     assert not may_look_everywhere or problems(memory, "databases", {30432: "demo-ha"}) == []
 
@@ -78,8 +81,8 @@ def test_without_the_right_to_look_everywhere_a_dry_run_finds_a_taken_node_port(
     found = problems(memory, "databases", {30432: "demo-ha"})
     assert asked == [30432]
     assert found == (
-        ["node port 30432, asked for by Service demo-ha, cannot be had: Service is invalid: "
-         "provided port is already allocated."] if elsewhere else []
+        ["postgres_service_node_port=30432 of Service demo-ha cannot be had: Service is invalid: "
+         "provided port is already allocated; choose another or none."] if elsewhere else []
     )  # fmt: skip
 
 
