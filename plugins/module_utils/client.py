@@ -77,11 +77,15 @@ class KubernetesApi:
         """Events until the server ends the watch (`timeoutSeconds` in the query) or the connection breaks."""
         limit = float(query.get("timeoutSeconds", READ_SECONDS)) + READ_SECONDS
         answer = self._send("GET", path, None, {**query, "watch": "true"}, JSON, limit, stream=True)
+        from urllib3.exceptions import HTTPError
+
         rest = b""
         try:
             for chunk in answer.stream(amt=None):
                 *lines, rest = (rest + chunk).split(b"\n")
                 yield from (json.loads(line) for line in lines if line.strip())
+        except HTTPError as error:
+            raise Unreachable(f"the Kubernetes API at {self.host} broke a watch off: {error}") from None
         finally:
             answer.close()
 

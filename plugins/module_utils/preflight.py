@@ -15,14 +15,14 @@ from .names import FIELD_MANAGER, KINDS, path
 _MANAGE = ("get", "list", "create", "patch", "delete")
 # What the play does itself, and what it hands on to the pods: nobody may grant a right that he does not have.
 RIGHTS: Mapping[str, tuple[str, ...]] = {
-    "ConfigMap": (*_MANAGE, "watch"),
-    "Endpoints": (*_MANAGE, "watch", "update"),
+    "ConfigMap": _MANAGE,
+    "Endpoints": (*_MANAGE, "watch"),
     "PersistentVolumeClaim": _MANAGE,
-    "Pod": ("get", "list", "watch", "patch"),
+    "Pod": ("list", "watch", "patch"),
     "PodDisruptionBudget": _MANAGE,
     "Role": _MANAGE,
     "RoleBinding": _MANAGE,
-    "Secret": (*_MANAGE, "watch"),
+    "Secret": _MANAGE,
     "Service": _MANAGE,
     "ServiceAccount": _MANAGE,
     "StatefulSet": _MANAGE,

@@ -154,7 +154,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     namespace, api = params["namespace"], connect(module)
     ports = {int(port): service for port, service in params["node_ports"].items()}
-    found = preflight.problems(api, namespace, ports)
+    try:
+        found = preflight.problems(api, namespace, ports)
+    except (ApiError, Unreachable) as error:
+        module.fail_json(msg=f"{error}. Nothing was changed.")
     if found:
         module.fail_json(msg=f"{' '.join(found)} Nothing was changed.", problems=found)
     names = [params["authority"], *(each["secret"] for each in params["certificates"])]
@@ -194,9 +197,7 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib("cryptography"), exception=PROBLEM)
     try:
         module.exit_json(**run(module))
-    except Unreachable as error:
-        module.fail_json(msg=f"{error}. Nothing was changed.")
-    except (ApiError, Refused) as error:
+    except (ApiError, Unreachable, Refused) as error:
         module.fail_json(msg=str(error))
 
 
