@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-QUANTITY = re.compile(r"(\d+(\.\d+)?)(m|Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?")
+QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?")
 STORAGE = re.compile(r"(\d+(\.\d+)?)(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)")
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _SECRET = re.compile(r"pass(word(?!_enc)|wd|phrase)|(?<!pull_)secret|token|credential|private|key$", re.IGNORECASE)
@@ -66,12 +66,21 @@ class Problems:
         return str(value)
 
     def resources(self, name: str, value: Any) -> dict[str, Any]:
-        chosen = self.fields(name, value, ("requests", "limits"))
+        """Requests and limits as Kubernetes takes them, which refuses a request above its limit."""
+        chosen = {
+            part: {key: str(each) for key, each in self.mapping(f"{name}.{part}", amounts).items()}
+            for part, amounts in self.fields(name, value, ("requests", "limits")).items()
+        }
         for part, amounts in chosen.items():
-            for resource, amount in self.mapping(f"{name}.{part}", amounts).items():
-                if not QUANTITY.fullmatch(str(amount)):
+            for resource, amount in amounts.items():
+                if not QUANTITY.fullmatch(amount):
                     self.add(f"{name}.{part}.{resource}", amount, "must be a quantity, such as 500m or 1Gi")
-        return {part: {key: str(each) for key, each in (amounts or {}).items()} for part, amounts in chosen.items()}
+        limits = chosen.get("limits", {})
+        for resource, amount in chosen.get("requests", {}).items():
+            if quantity(amount) > quantity(limits.get(resource, amount)):
+                allowed = f"must be at most {limits[resource]}, which is {name}.limits.{resource}"
+                self.add(f"{name}.requests.{resource}", amount, allowed)
+        return chosen
 
     def mapping(self, name: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
@@ -119,6 +128,16 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 def given(name: str, value: Any) -> str:
     """`name=value` for a person, without what may be a secret: problems are printed and logged."""
     return f"{name}={_MASK if _SECRET.search(name) and value not in (None, '') else shown(value)}"
+
+
+def quantity(text: str) -> float:
+    """Kubernetes' notation as a number; zero for what is no quantity."""
+    found = QUANTITY.fullmatch(text)
+    unit = (found[2] or "") if found else ""
+    if found is None or unit == "m":
+        return float(found[1]) / 1000 if found else 0.0
+    power = "kmgtpe".index(unit[0].lower()) + 1 if unit else 0
+    return float(found[1]) * float((1024 if unit.endswith("i") else 1000) ** power)
 
 
 def shown(value: Any) -> str:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleError
 from ansible_collections.pgherd.postgres.plugins.action.declare import evaluated
+from ansible_collections.pgherd.postgres.plugins.module_utils.checks import quantity
 from ansible_collections.pgherd.postgres.plugins.module_utils.declaration import DEFAULTS, KNOWN, Invalid, declare
 from ansible_collections.pgherd.postgres.plugins.module_utils.names import rendered_names
 from ansible_collections.pgherd.postgres.plugins.module_utils.timing import timing_problem
@@ -63,6 +64,15 @@ INSTANCE: dict[str, Any] = {"name": "instance1", "replicas": 1, "storage": "1Gi"
         ({"users": [{"name": "pg_app"}]}, "are reserved"),
         ({"users": [{"name": "app", "options": "SUPERUSER; DROP"}]}, "must be role options"),
         ({"resources": {"limits": {"memory": "lots"}}}, 'postgres_resources.limits.memory="lots": must be a quantity'),
+        ({"resources": {"limits": "1Gi"}}, 'postgres_resources.limits="1Gi": must be a dictionary'),
+        (
+            {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1500M"}}},
+            'postgres_resources.requests.memory="2Gi": must be at most 1500M, which is',
+        ),
+        (
+            {"resources": {"requests": {"cpu": "1500m"}, "limits": {"cpu": 1}}},
+            'requests.cpu="1500m": must be at most 1',
+        ),
         ({"configuration_conflict": "ask"}, "must be one of fail, inventory, cluster"),
         ({"patches": [{"kind": "Service", "strategy": 1}]}, "postgres_patches[0].strategy"),
         (
@@ -207,3 +217,11 @@ def test_the_role_says_the_same_defaults_and_variables() -> None:
     assert {name: each["default"] for name, each in options.items() if "default" in each} == {
         name: value for name, value in DEFAULTS.items() if value is not None
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1500m", 1.5), ("2", 2), ("1k", 1000), ("1Ki", 1024), ("1.5Gi", 1.5 * 2**30), ("3M", 3e6), ("1E", 1e18)],
+)
+def test_quantities(text: str, number: float) -> None:
+    assert quantity(text) == number
