@@ -23,8 +23,9 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         host = str(variables["inventory_hostname"])
+        _validated, options = self.validate_argument_spec({"image_needed": {"type": "bool", "default": True}})
         try:
-            cluster = declare(evaluated(variables, self._templar.template), host)
+            cluster = declare(evaluated(variables, self._templar.template), host, options["image_needed"])
         except Invalid as error:
             listed = "\n  ".join(error.problems)
             result.update(

@@ -93,14 +93,17 @@ class Invalid(ValueError):
         self.problems = tuple(problems)
 
 
-def declare(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """One cluster from the variables of inventory host `host`. Raises Invalid."""
+def declare(variables: Mapping[str, Any], host: str, image_needed: bool = True) -> dict[str, Any]:
+    """One cluster from the variables of inventory host `host`. Raises Invalid.
+
+    Without `image_needed` nobody is going to start pods: whoever looks or deletes need not know the image.
+    """
     given = {name: value for name, value in variables.items() if name.startswith("postgres_")}
     values = {**DEFAULTS, "postgres_cluster_name": host, **given}
     problems = Problems()
     problems.texts += unknown(given, KNOWN, "postgres_")
     cluster = _identity(values, problems)
-    cluster.update(_pod(values, problems), services=_services(values, problems))
+    cluster.update(_pod(values, image_needed, problems), services=_services(values, problems))
     cluster["sets"] = _sets(values, cluster, problems)
     cluster["members"] = [member for each in cluster["sets"] for member in each["members"]]
     cluster["users"] = _users(values, cluster, problems)
@@ -161,12 +164,12 @@ def _identity(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
     }
 
 
-def _pod(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
+def _pod(values: Mapping[str, Any], image_needed: bool, problems: Problems) -> dict[str, Any]:
     version = problems.number("postgres_version", values["postgres_version"])
     if version not in MAJORS:
         problems.add("postgres_version", values["postgres_version"], f"must be one of {', '.join(map(str, MAJORS))}")
     image = values["postgres_image"]
-    if not isinstance(image, str) or not image.strip() or " " in image:
+    if not isinstance(image, str) or " " in image or (image_needed and not image):
         problems.add("postgres_image", image, "is required: the agent's image, with a tag or digest")
     port = problems.integer("postgres_port", values["postgres_port"], 1024, 65535)
     rest_port = problems.integer("postgres_rest_port", values["postgres_rest_port"], 1024, 65535)

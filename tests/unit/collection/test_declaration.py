@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from typing import Any
 
 import pytest
@@ -225,3 +227,36 @@ def test_the_role_says_the_same_defaults_and_variables() -> None:
 )
 def test_quantities(text: str, number: float) -> None:
     assert quantity(text) == number
+
+
+def test_the_agent_refuses_the_same_timing() -> None:
+    """Two programs know the inequality; an operator's edit reaches only the agent, an inventory only the play."""
+    settings = pytest.importorskip("pgherd.model.settings")
+    grid = itertools.product((2, 3, 4.9, 5, 7.9, 8, 10, 30, 86400, 86401), (0.4, 0.5, 3, 10), (0.4, 0.5, 3, 10))
+    for ttl, loop_wait, retry_timeout in grid:
+        timing = {"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout}
+        try:
+            settings.read_configuration(json.dumps(timing))
+        except settings.InvalidSetting:
+            taken = False
+        else:
+            taken = True
+        assert (timing_problem(timing) is None) == taken, timing
+
+
+def test_whoever_only_looks_needs_no_image() -> None:
+    assert declare(variables(image=""), "demo", image_needed=False)["image"] == ""
+    with pytest.raises(Invalid, match="postgres_image"):
+        declare(variables(image="a b"), "demo", image_needed=False)
+
+
+def test_both_roles_describe_a_variable_alike() -> None:
+    def options(role: str) -> dict[str, Any]:
+        path = ROLE.parent / role / "meta" / "argument_specs.yml"
+        found: dict[str, Any] = yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]
+        return found
+
+    known = options("cluster")
+    for name, each in options("pki").items():
+        described = {key: value for key, value in each.items() if key != "description"}
+        assert described == {key: value for key, value in known[name].items() if key != "description"}, name
