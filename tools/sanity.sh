@@ -29,5 +29,7 @@ cd "$copy"
 echo tests/output > .gitignore
 [ -d .git ] || git init --quiet .
 git add --all
+# pyenv's shims answer for interpreters that are not there, which confuses ansible-test.
+PATH=$(printf %s "$PATH" | tr : '\n' | grep -v pyenv/shims | paste -sd:)
 version=$("$root/.build/venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 HOME=$home exec "$root/.build/venv/bin/ansible-test" sanity --color no --venv --python "$version" "$@"

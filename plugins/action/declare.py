@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.declaration import Invalid, declare
@@ -20,21 +22,33 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
-        given = {
-            name: self._templar.template(variables[name]) for name in list(variables) if name.startswith("postgres_")
-        }
+        host = str(variables["inventory_hostname"])
+        _validated, options = self.validate_argument_spec({"image_needed": {"type": "bool", "default": True}})
         try:
-            cluster = declare(_plain(given), str(variables["inventory_hostname"]))
+            cluster = declare(evaluated(variables, self._templar.template), host, options["image_needed"])
         except Invalid as error:
+            listed = "\n  ".join(error.problems)
             result.update(
                 failed=True,
                 problems=list(error.problems),
-                msg=f"{variables['inventory_hostname']}: nothing was changed, because:\n  "
-                + "\n  ".join(error.problems),
+                msg=f"{host}: nothing was changed, because:\n  {listed}",
             )
             return result
         result.update(changed=False, cluster=cluster)
         return result
+
+
+def evaluated(variables: Mapping[str, Any], template: Callable[[Any], Any]) -> dict[str, Any]:
+    """The values of our variables. Raises Invalid with the name of each that has none, which Ansible does not say."""
+    values, problems = dict[str, Any](), list[str]()
+    for name in sorted(each for each in variables if each.startswith("postgres_")):
+        try:
+            values[name] = _plain(template(variables[name]))
+        except AnsibleError as error:
+            problems.append(f"{name}: its template has no value: {' '.join(str(error).split())}")
+    if problems:
+        raise Invalid(problems)
+    return values
 
 
 def _plain(value: Any) -> Any:

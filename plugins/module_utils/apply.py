@@ -69,7 +69,7 @@ class Scope:
 
     def owns(self, live: Definition) -> bool:
         """Controllers copy labels to what they make (Endpoints of a Service), so the field manager counts as well."""
-        return _has_labels(live, {**self.selector, **self.owned}) and _is_managed(live)
+        return bool(self.owned) and _has_labels(live, {**self.selector, **self.owned}) and _is_managed(live)
 
     def lost_label(self, live: Definition) -> bool:
         """Ours all the same: somebody removed its label by hand."""
@@ -178,15 +178,36 @@ def _foreseen(api: Api, definition: Definition, live: Definition | None) -> Outc
     after: Definition = definition
     if not _has_later(definition):
         try:
-            after = api.request("POST", path_of(definition, collection=True), definition, _manager(True))
+            dry = api.request("POST", path_of(definition, collection=True), definition, _manager(True))
+            after = _without_invented_addresses(definition, dry)
         except ApiError as error:
             # What it depends on is not there yet (403, 404); anything else would fail in the run as well.
             if error.status not in (403, 404):
                 raise Refused(_refusal(definition, error)) from None
     if live is None:
         return Outcome(kind, name, "created", after=after)
-    merged = {**live, **definition, "metadata": {**live["metadata"], **definition["metadata"]}}
+    metadata = {**live["metadata"], **definition["metadata"]}
+    metadata["labels"] = {**(live["metadata"].get("labels") or {}), **(definition["metadata"].get("labels") or {})}
+    merged = {**live, **definition, "metadata": metadata}
+    if "data" in definition:
+        merged["data"] = {**(live.get("data") or {}), **definition["data"]}
     return Outcome(kind, name, "changed", tuple(changed_fields(live, merged)), live, merged)
+
+
+def _without_invented_addresses(definition: Definition, dry: Definition) -> Definition:
+    """A dry run allocates nothing: addresses and node ports in its answer are not those that a run would get."""
+    if definition["kind"] != "Service":
+        return dry
+    spec, declared = dict(dry["spec"]), definition["spec"]
+    if "clusterIP" not in declared and "clusterIP" in spec:
+        spec.update(clusterIP=LATER, **({"clusterIPs": [LATER]} if "clusterIPs" in spec else {}))
+    asked = {port["port"]: port.get("nodePort") for port in declared.get("ports") or ()}
+    if "ports" in spec:
+        spec["ports"] = [
+            {**port, "nodePort": LATER} if port.get("nodePort") and not asked.get(port["port"]) else port
+            for port in spec["ports"]
+        ]
+    return {**dry, "spec": spec}
 
 
 def _compared(definition: Definition, live: Definition | None, after: Definition) -> Outcome:
@@ -194,7 +215,19 @@ def _compared(definition: Definition, live: Definition | None, after: Definition
     if live is None:
         return Outcome(kind, name, "created", after=after)
     fields = tuple(each for each in changed_fields(live, after) if not _of_controller(each, definition))
+    if not fields and _applied_fields(live) != _applied_fields(after):
+        # Somebody edited a field and put it back: its value stayed, its owner changed, and so the object moved.
+        fields = ("metadata.managedFields",)
     return Outcome(kind, name, "changed" if fields else "unchanged", fields, live, after)
+
+
+def _applied_fields(live: Definition) -> list[Any]:
+    entries = live["metadata"].get("managedFields") or ()
+    return [
+        each.get("fieldsV1")
+        for each in entries
+        if each.get("manager") == FIELD_MANAGER and each.get("operation") == "Apply" and not each.get("subresource")
+    ]
 
 
 def _of_controller(field_path: str, definition: Definition) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,8 +32,8 @@ def wanted(cluster: Mapping[str, Any], extra: Sequence[str] = ()) -> list[dict[s
     server = {
         "secret": f"{name}-cluster-cert",
         "common_name": f"{name}-primary"[:64],
-        "dns": [*services, *wild, *pods, "localhost", *extra],
-        "addresses": [],
+        "dns": [*services, *wild, *pods, "localhost", *(each for each in extra if not is_address(each))],
+        "addresses": [each for each in extra if is_address(each)],
         "server": True,
         "client": False,
     }
@@ -57,6 +58,15 @@ def _member(cluster: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, 
         "server": True,
         "client": True,
     }
+
+
+def is_address(name: Any) -> bool:
+    """Whether a certificate must bear this as an IP address: clients look for those in a place of their own."""
+    try:
+        ipaddress.ip_address(name if isinstance(name, str) else "")
+    except ValueError:
+        return False
+    return True
 
 
 def _pod_names(cluster: Mapping[str, Any], pod: str) -> list[str]:
@@ -95,19 +105,24 @@ def issue(
     if problem:
         authority = new_authority(common_name, now) if generate else None
     roots = _roots(authority, live.get(authority_name), now)
-    result = [_issued(authority_name, authority, roots, problem, metadata)]
+    result = [_issued(authority_name, authority, roots, problem, metadata, live)]
     for options in leaves:
         leaf: Leaf = leaf_of(options)
         pair = _pair(live.get(options["secret"]))
         reason = "its authority is new" if authority is None else leaf_problem(pair, authority, leaf, now)
         if reason:
             pair = new_leaf(authority, leaf, now) if generate and authority else None
-        result.append(_issued(options["secret"], pair, roots, reason, metadata))
+        result.append(_issued(options["secret"], pair, roots, reason, metadata, live))
     return result
 
 
 def _issued(
-    name: str, pair: Pair | None, roots: bytes | None, reason: str | None, metadata: Mapping[str, Any]
+    name: str,
+    pair: Pair | None,
+    roots: bytes | None,
+    reason: str | None,
+    metadata: Mapping[str, Any],
+    live: Mapping[str, Mapping[str, Any]],
 ) -> Issued:
     from .x509 import expires
 
@@ -120,7 +135,8 @@ def _issued(
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, **metadata},
-        "type": "Opaque",
+        # The type of a Secret never changes; one that was brought along may be kubernetes.io/tls.
+        "type": (live.get(name) or {}).get("type") or "Opaque",
         "data": {key: LATER if value is None else base64.b64encode(value).decode() for key, value in values.items()},
     }
     until = expires(pair.certificate).isoformat() if pair else LATER

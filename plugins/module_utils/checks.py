@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-QUANTITY = re.compile(r"(\d+(\.\d+)?)(m|Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?")
+QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?")
 STORAGE = re.compile(r"(\d+(\.\d+)?)(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)")
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_SECRET = re.compile(r"pass(word(?!_enc)|wd|phrase)|(?<!pull_)secret|token|credential|private|key$", re.IGNORECASE)
+_HOLDS_SECRET = re.compile(r"passw(or)?d|://[^/\s]*:[^/\s]*@", re.IGNORECASE)
+_MASK = "********"
 
 
 class Problems:
@@ -23,7 +27,7 @@ class Problems:
         self.texts: list[str] = []
 
     def add(self, name: str, value: Any, allowed: str) -> None:
-        self.texts.append(f"{name}={shown(value)}: {allowed}")
+        self.texts.append(f"{given(name, value)}: {allowed}")
 
     def integer(self, name: str, value: Any, least: int, most: int) -> int:
         number = _number(value)
@@ -62,12 +66,21 @@ class Problems:
         return str(value)
 
     def resources(self, name: str, value: Any) -> dict[str, Any]:
-        chosen = self.fields(name, value, ("requests", "limits"))
+        """Requests and limits as Kubernetes takes them, which refuses a request above its limit."""
+        chosen = {
+            part: {key: str(each) for key, each in self.mapping(f"{name}.{part}", amounts).items()}
+            for part, amounts in self.fields(name, value, ("requests", "limits")).items()
+        }
         for part, amounts in chosen.items():
-            for resource, amount in self.mapping(f"{name}.{part}", amounts).items():
-                if not QUANTITY.fullmatch(str(amount)):
+            for resource, amount in amounts.items():
+                if not QUANTITY.fullmatch(amount):
                     self.add(f"{name}.{part}.{resource}", amount, "must be a quantity, such as 500m or 1Gi")
-        return {part: {key: str(each) for key, each in (amounts or {}).items()} for part, amounts in chosen.items()}
+        limits = chosen.get("limits", {})
+        for resource, amount in chosen.get("requests", {}).items():
+            if quantity(amount) > quantity(limits.get(resource, amount)):
+                allowed = f"must be at most {limits[resource]}, which is {name}.limits.{resource}"
+                self.add(f"{name}.requests.{resource}", amount, allowed)
+        return chosen
 
     def mapping(self, name: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
@@ -90,29 +103,64 @@ class Problems:
         return {field: each for field, each in found.items() if field in known}
 
 
-def unknown(names: Iterable[str], known: Sequence[str]) -> list[str]:
-    """One sentence per variable that pgherd does not know."""
-    return [f"{name}: no such variable; {_instead(name, known)}" for name in names if name not in known]
+def unknown(variables: Mapping[str, Any], known: Sequence[str], prefix: str) -> list[str]:
+    """One sentence per variable that pgherd does not know; the known ones are listed once, after the last."""
+    others = [name for name in variables if name not in known]
+    bare = [name.removeprefix(prefix) for name in known]
+    texts = list[str]()
+    for name in others:
+        guess = _nearest(name.removeprefix(prefix), bare)
+        text = f"{given(name, variables[name])}: no such variable"
+        texts.append(f"{text}; did you mean {prefix}{guess}?" if guess else text)
+    return [*texts, f"known variables are {', '.join(known)}"] if texts else []
 
 
 def _instead(name: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, 1)
-    guess = f"did you mean {nearest[0]}? " if nearest else ""
+    nearest = _nearest(name, known)
+    guess = f"did you mean {nearest}? " if nearest else ""
     return f"{guess}known are {', '.join(known)}"
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, known, 1)), "")
+
+
+def given(name: str, value: Any) -> str:
+    """`name=value` for a person, without what may be a secret: problems are printed and logged."""
+    return f"{name}={_MASK if _SECRET.search(name) and value not in (None, '') else shown(value)}"
+
+
+def quantity(text: str) -> float:
+    """Kubernetes' notation as a number; zero for what is no quantity."""
+    found = QUANTITY.fullmatch(text)
+    unit = (found[2] or "") if found else ""
+    if found is None or unit == "m":
+        return float(found[1]) / 1000 if found else 0.0
+    power = "kmgtpe".index(unit[0].lower()) + 1 if unit else 0
+    return float(found[1]) * float((1024 if unit.endswith("i") else 1000) ** power)
 
 
 def shown(value: Any) -> str:
     try:
-        text = json.dumps(value)
+        text = json.dumps(_without_secrets(value))
     except TypeError:
         text = str(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _MASK if _SECRET.search(str(name)) else _without_secrets(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_secrets(each) for each in value]
+    return _MASK if isinstance(value, str) and _HOLDS_SECRET.search(value) else value
 
 
 def _number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
         return None
+    return number if math.isfinite(number) else None

@@ -33,7 +33,7 @@ class ApiError(Exception):
 
 
 class Unreachable(Exception):
-    """Nobody answered; the text names the host."""
+    """Nobody answered, or nobody who lets us in; the text names the host."""
 
 
 class Api(Protocol):
@@ -77,11 +77,15 @@ class KubernetesApi:
         """Events until the server ends the watch (`timeoutSeconds` in the query) or the connection breaks."""
         limit = float(query.get("timeoutSeconds", READ_SECONDS)) + READ_SECONDS
         answer = self._send("GET", path, None, {**query, "watch": "true"}, JSON, limit, stream=True)
+        from urllib3.exceptions import HTTPError
+
         rest = b""
         try:
             for chunk in answer.stream(amt=None):
                 *lines, rest = (rest + chunk).split(b"\n")
                 yield from (json.loads(line) for line in lines if line.strip())
+        except HTTPError as error:
+            raise Unreachable(f"the Kubernetes API at {self.host} broke a watch off: {error}") from None
         finally:
             answer.close()
 
@@ -113,6 +117,8 @@ class KubernetesApi:
         except HTTPError as error:
             reason = getattr(error, "reason", None) or error
             raise Unreachable(f"the Kubernetes API at {self.host} cannot be reached: {reason}") from None
+        if answer.status == 401:
+            raise Unreachable(f"the Kubernetes API at {self.host} does not know this account: {_message(answer.data)}")
         if answer.status >= 300:
             raise ApiError(method, path, answer.status, _message(answer.data))
         return answer
@@ -125,6 +131,20 @@ def _message(data: bytes) -> str:
         return data.decode(errors="replace")[:500]
 
 
+def no_configuration(auth: Mapping[str, Any], error: Exception) -> str:
+    """Which file and context were tried; a kubeconfig given as a dictionary holds secrets and is not shown."""
+    file, context = auth.get("kubeconfig") or "~/.kube/config", auth.get("context")
+    tried = f"kubeconfig {file if isinstance(file, str) else '(a dictionary)'}" + (
+        f", context {context}" if context else ""
+    )
+    reason = " ".join(str(error).split()).rstrip(".")
+    return (
+        f"No way to reach a Kubernetes API was found in {tried}: {reason}. Set postgres_kubeconfig or "
+        "K8S_AUTH_KUBECONFIG to a kubeconfig file that exists, or K8S_AUTH_HOST and K8S_AUTH_API_KEY. "
+        "Nothing was changed."
+    )
+
+
 def connect(module: Any) -> KubernetesApi:
     """An API from a module's options; ends the module with one clear sentence when there is none to be had."""
     from ansible.module_utils.basic import missing_required_lib
@@ -132,16 +152,14 @@ def connect(module: Any) -> KubernetesApi:
     try:
         from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
         from kubernetes.config import ConfigException
+        from yaml import YAMLError
     except ImportError as error:
         module.fail_json(msg=missing_required_lib("kubernetes"), exception=str(error))
+    auth = core._create_auth_spec(module)
     try:
-        auth = core._create_auth_spec(module)
         configuration = core._create_configuration(auth)
-    except (ConfigException, OSError, ValueError) as error:
-        module.fail_json(
-            msg=f"No way to reach a Kubernetes API was found: {error}. "
-            "Set K8S_AUTH_KUBECONFIG (or postgres_kubeconfig) to a kubeconfig file that exists."
-        )
+    except (ConfigException, YAMLError, OSError, ValueError, TypeError, AttributeError) as error:
+        module.fail_json(msg=no_configuration(auth, error))
     headers = {
         str(name): ",".join(value) if isinstance(value, list) else str(value)
         for name, value in core._create_headers(module).items()

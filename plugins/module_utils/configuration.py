@@ -104,6 +104,12 @@ def _merged(inventory: Mapping[str, Any], live: Mapping[str, Any], prefer: str) 
 
 
 def _read(definition: Mapping[str, Any], annotation: str) -> dict[str, Any]:
-    text = (definition["metadata"].get("annotations") or {}).get(annotation)
-    found = json.loads(text) if text else {}
-    return found if isinstance(found, dict) else {}
+    text: str = (definition["metadata"].get("annotations") or {}).get(annotation) or ""
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        kind, name = key_of(definition)
+        raise Refused(f"annotation {annotation} of {kind} {name} is not a dictionary in JSON; it begins {text[:40]!r}")
+    return found

@@ -62,7 +62,10 @@ def converge(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
                for each in wanted.users]  # fmt: skip
     live = observe(api, wanted.scope, APPLIED_KINDS, [*objects, *wanted.create_once, *secrets])
     names = {key_of(each) for each in [*objects, *wanted.create_once, *secrets]}
-    gone = surplus(live, wanted.scope, names | {("Secret", name) for name in wanted.keep}, wanted.purge)
+    names |= {("Secret", name) for name in wanted.keep}
+    # The agents' memory, whatever labels somebody gave it.
+    names |= {("Endpoints", name) for name in (wanted.lock, wanted.configuration) if name}
+    gone = surplus(live, wanted.scope, names, wanted.purge)
     _protect_leader(live, wanted.lock, gone)
     outcomes = list[Outcome]()
     for each in wanted.create_once:

@@ -13,10 +13,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .certificates import wanted
+from .certificates import is_address, wanted
 from .checks import Problems, unknown
-from .names import DNS_LABEL, LABEL_PREFIX, LONGEST_CLUSTER_AND_SET, SERVICE_NAME, member_names
+from .names import (
+    DNS_LABEL,
+    DNS_NAME,
+    LABEL_PREFIX,
+    LONGEST_CLUSTER_AND_SET,
+    LONGEST_MEMBER,
+    SERVICE_NAME,
+    member_names,
+)
 from .parameters import parameter_problem
+from .patches import patches
 from .timing import timing_problem
 
 MAJORS = (14, 15, 16, 17, 18)
@@ -72,7 +81,8 @@ KNOWN = tuple(sorted([*DEFAULTS, *WITHOUT_DEFAULT]))
 
 _USER_OPTIONS = re.compile(r";|--|/\*|\bpassword\b", re.IGNORECASE)
 _RESERVED_USERS = ("pg_", "pgherd_")
-_NAME = "must be a name that Kubernetes takes: a-z, 0-9 and -, beginning and ending with a letter or digit"
+_NAME = "must be a name that Kubernetes takes: up to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
+_DOTTED = "must be a DNS name: a-z, 0-9, - and dots"
 
 
 class Invalid(ValueError):
@@ -83,14 +93,17 @@ class Invalid(ValueError):
         self.problems = tuple(problems)
 
 
-def declare(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """One cluster from the variables of inventory host `host`. Raises Invalid."""
+def declare(variables: Mapping[str, Any], host: str, image_needed: bool = True) -> dict[str, Any]:
+    """One cluster from the variables of inventory host `host`. Raises Invalid.
+
+    Without `image_needed` nobody is going to start pods: whoever looks or deletes need not know the image.
+    """
     given = {name: value for name, value in variables.items() if name.startswith("postgres_")}
     values = {**DEFAULTS, "postgres_cluster_name": host, **given}
     problems = Problems()
-    problems.texts += unknown(given, KNOWN)
+    problems.texts += unknown(given, KNOWN, "postgres_")
     cluster = _identity(values, problems)
-    cluster.update(_pod(values, problems), services=_services(values, problems))
+    cluster.update(_pod(values, image_needed, problems), services=_services(values, problems))
     cluster["sets"] = _sets(values, cluster, problems)
     cluster["members"] = [member for each in cluster["sets"] for member in each["members"]]
     cluster["users"] = _users(values, cluster, problems)
@@ -100,10 +113,10 @@ def declare(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
         values["postgres_configuration_conflict"],
         ("fail", "inventory", "cluster"),
     )
-    cluster["patches"] = _patches(values["postgres_patches"], problems)
+    cluster["patches"] = patches(values["postgres_patches"], cluster, problems)
     cluster["wait"] = problems.boolean("postgres_wait", values["postgres_wait"])
     cluster["wait_timeout"] = problems.integer("postgres_wait_timeout", values["postgres_wait_timeout"], 1, 86400)
-    names = problems.sequence("postgres_certificate_names", values["postgres_certificate_names"])
+    names = _certificate_names(values["postgres_certificate_names"], problems)
     if problems.texts:
         raise Invalid(problems.texts)
     cluster["certificates"] = wanted(cluster, names)
@@ -115,10 +128,18 @@ def declare(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
     return cluster
 
 
+def _certificate_names(given: Any, problems: Problems) -> list[str]:
+    names = problems.sequence("postgres_certificate_names", given)
+    for each in names:
+        bare = each.removeprefix("*.").lower() if isinstance(each, str) else ""
+        if not DNS_NAME.fullmatch(bare) and not is_address(each):
+            problems.add("postgres_certificate_names", each, f"{_DOTTED}, perhaps with *. before it, or an IP address")
+    return names
+
+
 def _identity(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
-    name = problems.pattern(
-        "postgres_cluster_name", values["postgres_cluster_name"], SERVICE_NAME, f"{_NAME}, a letter first"
-    )
+    allowed = f"{_NAME}, a letter first; without this variable it is the inventory host's name"
+    name = problems.pattern("postgres_cluster_name", values["postgres_cluster_name"], SERVICE_NAME, allowed)
     if "postgres_namespace" not in values:
         problems.texts.append("postgres_namespace: is required; name a namespace that exists")
     namespace = values.get("postgres_namespace", "default")
@@ -137,16 +158,18 @@ def _identity(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
         "selector": common,
         "owned": {f"{prefix}applied-by": "play"},
         "labels": {**common, f"{prefix}applied-by": "play"},
-        "domain": str(values["postgres_cluster_domain"]),
+        "domain": problems.pattern(
+            "postgres_cluster_domain", values["postgres_cluster_domain"], DNS_NAME, f"{_DOTTED}, such as cluster.local"
+        ),
     }
 
 
-def _pod(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
+def _pod(values: Mapping[str, Any], image_needed: bool, problems: Problems) -> dict[str, Any]:
     version = problems.number("postgres_version", values["postgres_version"])
     if version not in MAJORS:
         problems.add("postgres_version", values["postgres_version"], f"must be one of {', '.join(map(str, MAJORS))}")
     image = values["postgres_image"]
-    if not isinstance(image, str) or not image.strip() or " " in image:
+    if not isinstance(image, str) or " " in image or (image_needed and not image):
         problems.add("postgres_image", image, "is required: the agent's image, with a tag or digest")
     port = problems.integer("postgres_port", values["postgres_port"], 1024, 65535)
     rest_port = problems.integer("postgres_rest_port", values["postgres_rest_port"], 1024, 65535)
@@ -159,14 +182,28 @@ def _pod(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
         "version": int(version),
         "image": image,
         "image_pull_policy": policy,
-        "image_pull_secrets": problems.sequence("postgres_image_pull_secrets", values["postgres_image_pull_secrets"]),
+        "image_pull_secrets": _pull_secrets(values["postgres_image_pull_secrets"], problems),
         "port": port,
         "rest_port": rest_port,
         "resources": problems.resources("postgres_resources", values["postgres_resources"]),
         "shared_memory_size": problems.storage("postgres_shared_memory_size", values["postgres_shared_memory_size"]),
         "temporary_size": problems.storage("postgres_temporary_size", values["postgres_temporary_size"]),
-        "storage_class": str(values["postgres_storage_class"] or ""),
+        "storage_class": _storage_class("postgres_storage_class", values["postgres_storage_class"], problems),
     }
+
+
+def _storage_class(name: str, value: Any, problems: Problems) -> str:
+    return problems.pattern(name, value, DNS_NAME, _DOTTED) if value not in ("", None) else ""
+
+
+def _pull_secrets(given: Any, problems: Problems) -> list[dict[str, Any]]:
+    secrets = []
+    for index, entry in enumerate(problems.sequence("postgres_image_pull_secrets", given)):
+        where = f"postgres_image_pull_secrets[{index}]"
+        fields = problems.fields(where, entry, ("name",))
+        problems.pattern(f"{where}.name", fields.get("name"), DNS_NAME, _DOTTED)
+        secrets.append(fields)
+    return secrets
 
 
 def _services(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
@@ -209,7 +246,8 @@ def _sets(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Probl
         taken.update(members)
         shape = {
             "storage": problems.storage(f"{where}.storage", fields.get("storage")),
-            "storage_class": str(fields.get("storage_class") or cluster["storage_class"]),
+            "storage_class": _storage_class(f"{where}.storage_class", fields.get("storage_class"), problems)
+            or cluster["storage_class"],
             "resources": problems.resources(f"{where}.resources", fields["resources"])
             if "resources" in fields
             else cluster["resources"],
@@ -230,6 +268,10 @@ def _members(
     for each in listed:
         if not isinstance(each, str) or not DNS_LABEL.fullmatch(each) or not each.startswith(f"{cluster}-{name}-"):
             problems.add(f"{where}.members", each, f"must be names that begin with {cluster}-{name}-")
+        elif len(each) > LONGEST_MEMBER:
+            problems.add(f"{where}.members", each, f"has {len(each)} characters; a member may have {LONGEST_MEMBER}")
+        elif each in taken:
+            problems.add(f"{where}.members", each, "is also a member of another set")
     if len(listed) != replicas or len(set(map(str, listed))) != replicas:
         problems.add(f"{where}.members", listed, f"must be {replicas} different names, one for each replica")
     return [str(each) for each in listed]
@@ -238,6 +280,8 @@ def _members(
 def _users(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Problems) -> list[dict[str, Any]]:
     name = cluster["name"]
     given = values.get("postgres_users")
+    if given is None and not DNS_LABEL.fullmatch(name):
+        return []
     given = [{"name": name, "databases": [name]}] if given is None else problems.sequence("postgres_users", given)
     users, seen = list[dict[str, Any]](), set[str]()
     for index, entry in enumerate(given):
@@ -276,7 +320,9 @@ def _configuration(values: Mapping[str, Any], problems: Problems) -> dict[str, A
     lag = "postgres_maximum_lag_on_failover"
     result["maximum_lag_on_failover"] = problems.integer(lag, values[lag], 0, 2**63 - 1)
     problem = timing_problem(result, "postgres_")
-    if problem:
+    if problem and not any(
+        text.startswith(tuple(f"postgres_{each}=" for each in numbers[:3])) for text in problems.texts
+    ):
         problems.texts.append(problem)
     reclone = "postgres_allow_data_loss_reclone"
     result["allow_data_loss_reclone"] = problems.boolean(reclone, values[reclone])
@@ -295,15 +341,3 @@ def _configuration(values: Mapping[str, Any], problems: Problems) -> dict[str, A
         "use_pg_rewind": problems.boolean("postgres_use_pg_rewind", values["postgres_use_pg_rewind"]),
     }
     return result
-
-
-def _patches(given: Any, problems: Problems) -> list[dict[str, Any]]:
-    patches = []
-    for index, entry in enumerate(problems.sequence("postgres_patches", given)):
-        where = f"postgres_patches[{index}]"
-        fields = problems.fields(where, entry, ("kind", "name", "merge"))
-        if not isinstance(fields.get("kind"), str):
-            problems.add(f"{where}.kind", fields.get("kind"), "must name a kind, such as StatefulSet")
-        problems.mapping(f"{where}.merge", fields.get("merge"))
-        patches.append(fields)
-    return patches

@@ -11,6 +11,8 @@ from typing import Any
 
 MASK = "********"
 MASK_CHANGED = "******** (changed)"
+# kubectl keeps a copy of the whole object in it, of a Secret's values too.
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 LATER = "(known after apply)"
 
 # Fields that the API server or a controller keeps; they say nothing about what was declared.
@@ -61,6 +63,10 @@ def masked(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) ->
     first, second = declared(before), declared(after)
     if "Secret" not in (first.get("kind"), second.get("kind")):
         return first, second
+    for version in (first, second):
+        annotations = (version.get("metadata") or {}).get("annotations") or {}
+        if LAST_APPLIED in annotations:
+            annotations[LAST_APPLIED] = MASK
     for field in ("data", "stringData"):
         old, new = first.get(field) or {}, second.get(field) or {}
         if old:

@@ -15,10 +15,12 @@ FIELD_MANAGER = "pgherd-play"
 
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+DNS_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/")
 
 LONGEST_CLUSTER_AND_SET = 46
 """Characters of cluster and set together; longer ones make pod names and labels that Kubernetes refuses."""
+LONGEST_MEMBER = LONGEST_CLUSTER_AND_SET + len("--xxxx")
 
 # kind -> (prefix of the path, plural)
 KINDS: Mapping[str, tuple[str, str]] = {
@@ -77,3 +79,21 @@ def member_names(cluster: str, instance_set: str, replicas: int, taken: Iterable
 def host_names(name: str, namespace: str, domain: str) -> list[str]:
     """The four forms under which pods find a Service or a pod, longest first."""
     return [f"{name}.{namespace}.svc.{domain}", f"{name}.{namespace}.svc", f"{name}.{namespace}", name]
+
+
+def rendered_names(cluster: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Names of what role cluster renders, by kind. A unit test compares them with the templates."""
+    name = cluster["name"]
+    members = [each["name"] for each in cluster["members"]]
+    budgets = [f"{name}-set-{each['name']}" for each in cluster["sets"] if each["replicas"] > 1]
+    return {
+        "ConfigMap": [f"{name}-config"],
+        "Endpoints": [f"{name}-primary"],
+        "PersistentVolumeClaim": [f"{each}-pgdata" for each in members],
+        **({"PodDisruptionBudget": budgets} if budgets else {}),
+        "Role": [f"{name}-instance"],
+        "RoleBinding": [f"{name}-instance"],
+        "Service": [f"{name}-{each}" for each in ("ha", "ha-config", "pods", "primary", "replicas")],
+        "ServiceAccount": [f"{name}-instance"],
+        "StatefulSet": members,
+    }

@@ -10,19 +10,19 @@ from typing import Any
 
 from .apply import in_parallel
 from .client import Api, ApiError
-from .names import KINDS
+from .names import FIELD_MANAGER, KINDS, path
 
 _MANAGE = ("get", "list", "create", "patch", "delete")
 # What the play does itself, and what it hands on to the pods: nobody may grant a right that he does not have.
 RIGHTS: Mapping[str, tuple[str, ...]] = {
-    "ConfigMap": (*_MANAGE, "watch"),
-    "Endpoints": (*_MANAGE, "watch", "update"),
+    "ConfigMap": _MANAGE,
+    "Endpoints": (*_MANAGE, "watch"),
     "PersistentVolumeClaim": _MANAGE,
-    "Pod": ("get", "list", "watch", "patch"),
+    "Pod": ("list", "watch", "patch"),
     "PodDisruptionBudget": _MANAGE,
     "Role": _MANAGE,
     "RoleBinding": _MANAGE,
-    "Secret": (*_MANAGE, "watch"),
+    "Secret": _MANAGE,
     "Service": _MANAGE,
     "ServiceAccount": _MANAGE,
     "StatefulSet": _MANAGE,
@@ -37,7 +37,10 @@ def problems(api: Api, namespace: str, node_ports: Mapping[int, str]) -> list[st
     """
     missing = list(_missing_rights(api, namespace))
     if not _namespace_exists(api, namespace):
-        return [f"namespace {namespace} does not exist. The play never makes namespaces: ask for it, or name another."]
+        return [
+            f"namespace {namespace} does not exist. The play never makes namespaces: "
+            "ask for it, or name another in postgres_namespace."
+        ]
     if missing:
         resources = dict.fromkeys(resource for dummy, resource in missing)
         listed = "; ".join(
@@ -55,7 +58,7 @@ def _namespace_exists(api: Api, namespace: str) -> bool:
     except ApiError as error:
         if error.status == 404:
             return False
-        if error.status not in (401, 403):
+        if error.status != 403:
             raise
     return True
 
@@ -109,19 +112,49 @@ def _has(values: Iterable[str] | None, value: str) -> bool:
 
 
 def _taken_node_ports(api: Api, wanted: Mapping[int, str], namespace: str) -> Iterator[str]:
-    """Node ports are one space for the whole cluster of nodes; without the right to look there, look here."""
+    """Node ports are one space for the whole cluster of nodes; without the right to look there, the API server is
+    asked for each by a dry run, which says that it is in use but not by whom."""
+    everywhere = True
     try:
         services = api.request("GET", "/api/v1/services")["items"]
     except ApiError as error:
         if error.status != 403:
             raise
-        services = api.request("GET", f"/api/v1/namespaces/{namespace}/services")["items"]
+        everywhere = False
+        services = api.request("GET", path("Service", namespace))["items"]
+    seen = set[int]()
     for service in services:
         found = (service["metadata"]["namespace"], service["metadata"]["name"])
         for port in service["spec"].get("ports") or ():
             owner = wanted.get(port.get("nodePort"))
+            if owner:
+                seen.add(port["nodePort"])
             if owner and found != (namespace, owner):
                 yield (
-                    f"node port {port['nodePort']}, asked for by Service {owner}, is in use by "
-                    f"Service {found[1]} in namespace {found[0]}."
+                    f"{_asked(port['nodePort'], owner)} is in use by Service {found[1]} in namespace {found[0]}; "
+                    "choose another or none."
                 )
+    for number, owner in wanted.items():
+        if not everywhere and number not in seen and (reason := _refused_node_port(api, namespace, number)):
+            yield f"{_asked(number, owner)} cannot be had: {reason}; choose another or none."
+
+
+def _asked(number: int, owner: str) -> str:
+    variable = "postgres_replica_service_node_port" if owner.endswith("-replicas") else "postgres_service_node_port"
+    return f"{variable}={number} of Service {owner}"
+
+
+def _refused_node_port(api: Api, namespace: str, number: int) -> str:
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": f"node-port-{number}", "namespace": namespace},
+        "spec": {"type": "NodePort", "ports": [{"port": number, "nodePort": number}]},
+    }
+    try:
+        api.request("POST", path("Service", namespace), service, {"fieldManager": FIELD_MANAGER, "dryRun": "All"})
+    except ApiError as error:
+        if error.status != 422:
+            raise
+        return error.message.rstrip(".")
+    return ""

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, pgherd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lists of a Service that server-side apply cannot restore alone.
+"""What somebody changed in a Service and server-side apply cannot restore alone.
 
 Apply keys ports by number and protocol: after somebody edited a port's number, applying would add the declared
-port beside the edited one, which then belongs to nobody. And a selector added to a Service that declares none
-would send clients past the lock. Both are compared and replaced as a whole.
+port beside the edited one, which then belongs to nobody. And it leaves alone what nobody declares, though a selector
+added to a Service without one would send clients past the lock, and unready members would be routed to.
 """
 
 from __future__ import annotations
@@ -13,9 +13,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+# Fields that decide where clients end, with Kubernetes' own value where a Service declares none; None: absent.
+_UNDECLARED: Mapping[str, Any] = {
+    "selector": None,
+    "publishNotReadyAddresses": None,
+    "sessionAffinity": "None",
+    # Forbidden beside sessionAffinity None, and filled in by the API server beside ClientIP.
+    "sessionAffinityConfig": None,
+    "internalTrafficPolicy": "Cluster",
+    "externalTrafficPolicy": "Cluster",
+    "trafficDistribution": None,
+}
+
 
 def exact_patch(definition: Mapping[str, Any], live: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """A JSON patch that makes ports and selector exactly the declared ones; None when nothing is left over."""
+    """A JSON patch that undoes what was added or changed beside the declaration; None when there is nothing."""
     if definition["kind"] != "Service":
         return None
     declared, found = definition["spec"], live["spec"]
@@ -24,8 +36,11 @@ def exact_patch(definition: Mapping[str, Any], live: Mapping[str, Any]) -> list[
     if {_key(port) for port in live_ports} - {_key(port) for port in ports}:
         kept = [_with_node_port(port, declared, live_ports) for port in ports]
         operations.append({"op": "replace", "path": "/spec/ports", "value": kept})
-    if found.get("selector") and not declared.get("selector"):
-        operations.append({"op": "remove", "path": "/spec/selector"})
+    for name, value in _UNDECLARED.items():
+        if name in declared or found.get(name) in (None, value) or found[name] in ({}, False):
+            continue
+        removal = {"op": "remove", "path": f"/spec/{name}"}
+        operations.append(removal if value is None else {**removal, "op": "replace", "value": value})
     if not operations:
         return None
     version = {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}

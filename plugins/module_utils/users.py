@@ -31,7 +31,8 @@ def secret(user: Mapping[str, Any], live: Mapping[str, Any] | None, generate: bo
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": user["secret"], "namespace": user["namespace"], "labels": user["labels"]},
-        "type": "Opaque",
+        # The type of a Secret never changes; somebody may have made it before us.
+        "type": (live or {}).get("type") or "Opaque",
         "data": {name: value if value == LATER else _encoded(value) for name, value in sorted(values.items())},
     }
 

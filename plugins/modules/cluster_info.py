@@ -14,6 +14,7 @@ description:
   - Reads pods and lock of a PostgreSQL cluster. Nothing is executed in pods.
   - With O(wait) it waits by watch until every declared member's pod is Ready, the lock has a leader and the role labels
     fit, and shows every few seconds what is still missing. When the time is up it fails and says what is missing.
+    An API that cannot be reached meanwhile is asked again until then.
 extends_documentation_fragment:
   - pgherd.postgres.cluster
   - pgherd.postgres.cluster.attributes
@@ -118,7 +119,9 @@ def main() -> None:
     try:
         seen = wait(api, params["namespace"], selector, look, lambda found: not found.missing, seconds)
     except (ApiError, Unreachable) as error:
-        module.fail_json(msg=str(error))
+        # With wait the action plugin looks again while there is time: an API server may come back.
+        passing = params["wait"] and (isinstance(error, Unreachable) or error.status >= 500)
+        module.fail_json(msg=str(error), **({"missing": [str(error)]} if passing else {}))
     result = {
         "changed": False,
         "members": list(seen.members),

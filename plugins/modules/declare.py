@@ -15,6 +15,11 @@ description:
     that Kubernetes would not take, sizes without a unit, timing that cannot work and parameters that belong to the
     product are refused, each with the variable's name, what was given and what is allowed.
   - Runs on the controller, asks no API and changes nothing.
+options:
+  image_needed:
+    description: Whether C(postgres_image) is required. Who only looks at a cluster or deletes it need not know it.
+    type: bool
+    default: true
 requirements:
   - python >= 3.11
 author:
@@ -34,6 +39,11 @@ attributes:
 EXAMPLES = r"""
 - name: Read what the inventory declares
   pgherd.postgres.declare:
+  register: declared
+
+- name: The same to look at a cluster
+  pgherd.postgres.declare:
+    image_needed: false
   register: declared
 """
 

@@ -116,7 +116,10 @@ problems:
   type: list
   elements: str
   returned: when the play cannot work
-  sample: ["namespace databases does not exist. The play never makes namespaces: ask for it, or name another."]
+  sample:
+    - >-
+      namespace databases does not exist. The play never makes namespaces: ask for it, or name another in
+      postgres_namespace.
 certificates:
   description: Every certificate with its Secret, when it expires, and why it was made anew (empty when it was kept).
   type: list
@@ -151,7 +154,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     namespace, api = params["namespace"], connect(module)
     ports = {int(port): service for port, service in params["node_ports"].items()}
-    found = preflight.problems(api, namespace, ports)
+    try:
+        found = preflight.problems(api, namespace, ports)
+    except (ApiError, Unreachable) as error:
+        module.fail_json(msg=f"{error}. Nothing was changed.")
     if found:
         module.fail_json(msg=f"{' '.join(found)} Nothing was changed.", problems=found)
     names = [params["authority"], *(each["secret"] for each in params["certificates"])]
@@ -191,9 +197,7 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib("cryptography"), exception=PROBLEM)
     try:
         module.exit_json(**run(module))
-    except Unreachable as error:
-        module.fail_json(msg=f"{error}. Nothing was changed.")
-    except (ApiError, Refused) as error:
+    except (ApiError, Unreachable, Refused) as error:
         module.fail_json(msg=str(error))
 
 

@@ -37,7 +37,7 @@ options:
     type: dict
     required: true
   owned:
-    description: Labels of what the play owns; only objects that bear them can be pruned.
+    description: Labels of what the play owns. Only objects that bear them can be pruned; without any, none is.
     type: dict
     default: {}
   objects:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from typing import Any
 
 import pytest
-from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Outcome, Refused
+from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Outcome, Refused, _compared
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError
 from ansible_collections.pgherd.postgres.plugins.module_utils.converge import Wanted, converge, remove
 from ansible_collections.pgherd.postgres.plugins.module_utils.reporting import report
@@ -142,6 +143,43 @@ def test_what_a_controller_made_with_our_labels_is_not_pruned() -> None:
     assert moved(converge(api, wanted(), check=False)) == {}
 
 
+def test_what_the_agents_own_is_not_pruned_whatever_labels_it_got() -> None:
+    api = made()
+    for name in ("endpoints/demo-ha", "endpoints/demo-ha-config", "configmaps/demo-status"):
+        api.objects[f"{BASE}/{name}"]["metadata"]["labels"]["pgherd.dev/applied-by"] = "play"
+    assert moved(converge(api, wanted(), check=False)) == {}
+    forgotten = dataclasses.replace(wanted(), create_once=[])
+    assert moved(converge(api, forgotten, check=False)) == {"ConfigMap/demo-status": "deleted"}
+
+
+def test_without_a_label_of_its_own_the_play_prunes_nothing() -> None:
+    api = made()
+    two = [{"name": "instance1", "replicas": 2, "storage": "1Gi"}]
+    unowned = dataclasses.replace(wanted(instances=two), owned={}, create_once=[])
+    assert "deleted" not in moved(converge(api, unowned, check=False)).values()
+
+
+def test_an_edit_that_was_put_back_by_hand_moves_the_owner_and_is_said() -> None:
+    definition = {"kind": "Service", "metadata": {"name": "demo-ha", "namespace": "databases"}, "spec": {}}
+
+    def live(version: str, **fields: Any) -> dict[str, Any]:
+        entry = {"manager": "pgherd-play", "operation": "Apply", "time": version, "fieldsV1": fields}
+        return {**definition, "metadata": {"name": "demo-ha", "resourceVersion": version, "managedFields": [entry]}}
+
+    assert not _compared(definition, live("1", a={}), live("1", a={})).moved
+    outcome = _compared(definition, live("1"), live("2", a={}))
+    assert (outcome.action, outcome.fields) == ("changed", ("metadata.managedFields",))
+
+
+@pytest.mark.parametrize("text", ["{ttl: 10}", "[]", "ttl=10"])
+def test_a_configuration_that_cannot_be_read_is_refused_and_kept(text: str) -> None:
+    api = made()
+    api.objects[CONFIG]["metadata"]["annotations"]["config"] = text
+    with pytest.raises(Refused, match="annotation config of Endpoints demo-ha-config is not a dictionary in JSON"):
+        converge(api, wanted(), check=False)
+    assert api.objects[CONFIG]["metadata"]["annotations"]["config"] == text
+
+
 def test_the_lock_is_made_once_and_never_touched_again() -> None:
     api = made()
     lock = api.objects[f"{BASE}/endpoints/demo-ha"]
@@ -198,7 +236,8 @@ def test_a_patch_reaches_the_object_and_one_that_names_nothing_is_refused() -> N
     containers = api.objects[path]["spec"]["template"]["spec"]["containers"]
     assert [each["name"] for each in containers] == ["database", "shipper"]
     with pytest.raises(ValueError, match="there is no Service nothing"):
-        converge(api, wanted(patches=[{"kind": "Service", "name": "nothing", "merge": {}}]), check=False)
+        nothing = {"kind": "Service", "name": "nothing", "merge": {}}
+        converge(api, dataclasses.replace(wanted(), patches=[nothing]), check=False)
 
 
 def test_destroy_keeps_volumes_unless_they_are_purged() -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from typing import Any
 
 import pytest
 import yaml
+from ansible.errors import AnsibleError
+from ansible_collections.pgherd.postgres.plugins.action.declare import evaluated
+from ansible_collections.pgherd.postgres.plugins.module_utils.checks import quantity
 from ansible_collections.pgherd.postgres.plugins.module_utils.declaration import DEFAULTS, KNOWN, Invalid, declare
+from ansible_collections.pgherd.postgres.plugins.module_utils.names import rendered_names
 from ansible_collections.pgherd.postgres.plugins.module_utils.timing import timing_problem
 
-from .rendering import ROLE, cluster, variables
+from .rendering import ROLE, cluster, rendered, variables
 
 INSTANCE: dict[str, Any] = {"name": "instance1", "replicas": 1, "storage": "1Gi"}
 
@@ -17,7 +23,8 @@ INSTANCE: dict[str, Any] = {"name": "instance1", "replicas": 1, "storage": "1Gi"
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"replica": 3}, "postgres_replica: no such variable; did you mean"),
+        ({"instance": 3}, "postgres_instance=3: no such variable; did you mean postgres_instances?"),
+        ({"replicas": 3}, "known variables are postgres_allow_data_loss_reclone, "),
         (
             {"instances": [{**INSTANCE, "replica": 3}]},
             "postgres_instances[0].replica=3: no such field; did you mean repl",
@@ -59,14 +66,107 @@ INSTANCE: dict[str, Any] = {"name": "instance1", "replicas": 1, "storage": "1Gi"
         ({"users": [{"name": "pg_app"}]}, "are reserved"),
         ({"users": [{"name": "app", "options": "SUPERUSER; DROP"}]}, "must be role options"),
         ({"resources": {"limits": {"memory": "lots"}}}, 'postgres_resources.limits.memory="lots": must be a quantity'),
+        ({"resources": {"limits": "1Gi"}}, 'postgres_resources.limits="1Gi": must be a dictionary'),
+        (
+            {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1500M"}}},
+            'postgres_resources.requests.memory="2Gi": must be at most 1500M, which is',
+        ),
+        (
+            {"resources": {"requests": {"cpu": "1500m"}, "limits": {"cpu": 1}}},
+            'requests.cpu="1500m": must be at most 1',
+        ),
         ({"configuration_conflict": "ask"}, "must be one of fail, inventory, cluster"),
         ({"patches": [{"kind": "Service", "strategy": 1}]}, "postgres_patches[0].strategy"),
+        (
+            {"patches": [{"kind": "Deployment", "merge": {}}]},
+            'postgres_patches[0].kind="Deployment": must be one of Conf',
+        ),
+        (
+            {"patches": [{"kind": "Service", "name": "demo", "merge": {}}]},
+            'postgres_patches[0].name="demo": must be one of demo-ha, demo-ha-config, demo-pods, demo-primary, demo',
+        ),
+        (
+            {"patches": [{"kind": "Service", "merge": {"metadata": {"name": "mine"}}}]},
+            "postgres_patches[0].merge.metadata.name: cannot be changed",
+        ),
+        ({"ttl": float("inf")}, "postgres_ttl=Infinity: must be a number"),
+        ({"port": float("nan")}, "postgres_port=NaN: must be a whole number"),
+        ({"ttl": 90000, "loop_wait": 3}, "postgres_ttl=90000: must be at most 86400 seconds"),
+        ({"version": float("inf")}, "postgres_version=Infinity: must be a number"),
+        ({"instances": [{"name": "a"}]}, "postgres_instances[0].storage=null: must be a size with a unit"),
+        (
+            {"instances": [{**INSTANCE, "storage_class": "Fast Disk"}]},
+            'postgres_instances[0].storage_class="Fast Disk"',
+        ),
+        ({"storage_class": "fast_disk"}, 'postgres_storage_class="fast_disk": must be a DNS name'),
+        ({"cluster_domain": "cluster_local"}, 'postgres_cluster_domain="cluster_local": must be a DNS name'),
+        ({"certificate_names": ["db example"]}, 'postgres_certificate_names="db example": must be a DNS name'),
+        ({"image_pull_secrets": ["mine"]}, 'postgres_image_pull_secrets[0]="mine": must be a dictionary'),
     ],
 )
 def test_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(Invalid) as caught:
         cluster(**changes)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"password": "hunter2"},
+        {"admin": {"name": "x", "password": "hunter2"}},
+        {"users": [{"name": "app", "password": "hunter2"}]},
+        {"users": {"app": {"password": "hunter2"}}},
+        {"users": [{"name": "app", "options": "LOGIN PASSWORD 'hunter2'"}]},
+        {"parameters": {"primary_conninfo": "host=x password=hunter2"}},
+        {"parameters": {"restore_command": "curl https://me:hunter2@example.org/%f"}},
+    ],
+)
+def test_a_refusal_shows_no_secret(changes: dict[str, Any]) -> None:
+    with pytest.raises(Invalid) as caught:
+        cluster(**changes)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_number_that_is_none_is_said_once() -> None:
+    with pytest.raises(Invalid) as caught:
+        cluster(ttl="soon")
+    assert caught.value.problems == ('postgres_ttl="soon": must be a number',)
+
+
+def test_a_template_without_a_value_is_refused_with_its_variable() -> None:
+    def template(value: Any) -> Any:
+        if "{{" in str(value):
+            raise AnsibleError("'nowhere' is undefined")
+        return value
+
+    given = {**variables(namespace="{{ nowhere }}"), "region": "{{ nowhere }}"}
+    with pytest.raises(Invalid) as caught:
+        evaluated(given, template)
+    assert caught.value.problems == ("postgres_namespace: its template has no value: 'nowhere' is undefined",)
+    assert evaluated(variables(port=5433), template) == variables(port=5433)
+
+
+def test_a_host_whose_name_cannot_be_a_clusters_is_one_problem() -> None:
+    with pytest.raises(Invalid) as caught:
+        declare(variables(), "my_db")
+    (said,) = caught.value.problems
+    assert said.startswith('postgres_cluster_name="my_db": must be') and "inventory host's name" in said
+
+
+def test_the_known_variables_are_listed_once() -> None:
+    with pytest.raises(Invalid) as caught:
+        cluster(one=1, two=2)
+    assert str(caught.value).count("postgres_wait_timeout") == 1
+
+
+def test_the_names_that_a_patch_may_have_are_those_of_the_templates() -> None:
+    several = [{**INSTANCE, "replicas": 2}, {**INSTANCE, "name": "other"}]
+    for declared in (cluster(), cluster(instances=several), cluster(cluster_name="else")):
+        found: dict[str, set[str]] = {}
+        for each in rendered(declared)[0]:
+            found.setdefault(each["kind"], set()).add(each["metadata"]["name"])
+        assert {kind: set(names) for kind, names in rendered_names(declared).items()} == found
 
 
 def test_everything_wrong_is_said_at_once() -> None:
@@ -119,3 +219,44 @@ def test_the_role_says_the_same_defaults_and_variables() -> None:
     assert {name: each["default"] for name, each in options.items() if "default" in each} == {
         name: value for name, value in DEFAULTS.items() if value is not None
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1500m", 1.5), ("2", 2), ("1k", 1000), ("1Ki", 1024), ("1.5Gi", 1.5 * 2**30), ("3M", 3e6), ("1E", 1e18)],
+)
+def test_quantities(text: str, number: float) -> None:
+    assert quantity(text) == number
+
+
+def test_the_agent_refuses_the_same_timing() -> None:
+    """Two programs know the inequality; an operator's edit reaches only the agent, an inventory only the play."""
+    settings = pytest.importorskip("pgherd.model.settings")
+    grid = itertools.product((2, 3, 4.9, 5, 7.9, 8, 10, 30, 86400, 86401), (0.4, 0.5, 3, 10), (0.4, 0.5, 3, 10))
+    for ttl, loop_wait, retry_timeout in grid:
+        timing = {"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout}
+        try:
+            settings.read_configuration(json.dumps(timing))
+        except settings.InvalidSetting:
+            taken = False
+        else:
+            taken = True
+        assert (timing_problem(timing) is None) == taken, timing
+
+
+def test_whoever_only_looks_needs_no_image() -> None:
+    assert declare(variables(image=""), "demo", image_needed=False)["image"] == ""
+    with pytest.raises(Invalid, match="postgres_image"):
+        declare(variables(image="a b"), "demo", image_needed=False)
+
+
+def test_both_roles_describe_a_variable_alike() -> None:
+    def options(role: str) -> dict[str, Any]:
+        path = ROLE.parent / role / "meta" / "argument_specs.yml"
+        found: dict[str, Any] = yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]
+        return found
+
+    known = options("cluster")
+    for name, each in options("pki").items():
+        described = {key: value for key, value in each.items() if key != "description"}
+        assert described == {key: value for key, value in known[name].items() if key != "description"}, name

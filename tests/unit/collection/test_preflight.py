@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError
-from ansible_collections.pgherd.postgres.plugins.module_utils.preflight import problems
+from ansible_collections.pgherd.postgres.plugins.module_utils.names import KINDS
+from ansible_collections.pgherd.postgres.plugins.module_utils.preflight import RIGHTS, problems
 from ansible_collections.pgherd.postgres.plugins.module_utils.readiness import situation
 
 from .memory import Memory
+from .rendering import cluster, rendered
 
 REVIEWS = "/apis/authorization.k8s.io/v1"
 ALL = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
@@ -30,7 +32,7 @@ def test_nothing_in_the_way() -> None:
 def test_a_missing_namespace_is_named() -> None:
     missing = ApiError("GET", "/api/v1/namespaces/databases", 404, "not found")
     (said,) = problems(api([ALL], missing), "databases", {})
-    assert said.startswith("namespace databases does not exist")
+    assert said.startswith("namespace databases does not exist") and "postgres_namespace" in said
 
 
 def test_a_missing_right_is_named() -> None:
@@ -53,9 +55,44 @@ def test_a_taken_node_port_is_named_with_its_owner(may_look_everywhere: bool) ->
     memory.answers["/api/v1/services"] = found if may_look_everywhere else ApiError("GET", "", 403, "forbidden")
     memory.answers["/api/v1/namespaces/databases/services"] = found
     (said,) = problems(memory, "databases", {30432: "demo-ha"})
-    assert said == ("node port 30432, asked for by Service demo-ha, is in use by Service other in namespace databases.")
+    assert said == (
+        "postgres_service_node_port=30432 of Service demo-ha is in use by Service other in namespace databases; "
+        "choose another or none."
+    )
     memory.answers["/api/v1/services"] = {"items": [service("databases", "demo-ha")]}
     assert not may_look_everywhere or problems(memory, "databases", {30432: "demo-ha"}) == []
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_without_the_right_to_look_everywhere_a_dry_run_finds_a_taken_node_port(elsewhere: bool) -> None:
+    memory = api([ALL])
+    memory.answers["/api/v1/services"] = ApiError("GET", "", 403, "forbidden")
+    asked = list[Any]()
+
+    def services(body: Any) -> dict[str, Any]:
+        if body is None:
+            return {"items": []}
+        asked.append(body["spec"]["ports"][0]["nodePort"])
+        if elsewhere:
+            raise ApiError("POST", "", 422, "Service is invalid: provided port is already allocated")
+        return {}
+
+    memory.answers["/api/v1/namespaces/databases/services"] = services
+    found = problems(memory, "databases", {30432: "demo-ha"})
+    assert asked == [30432]
+    assert found == (
+        ["postgres_service_node_port=30432 of Service demo-ha cannot be had: Service is invalid: "
+         "provided port is already allocated; choose another or none."] if elsewhere else []
+    )  # fmt: skip
+
+
+def test_every_right_that_pods_get_is_one_that_the_play_asks_for() -> None:
+    applied, _ = rendered(cluster())
+    (role,) = [each for each in applied if each["kind"] == "Role"]
+    rights = {KINDS[kind][1]: set(verbs) for kind, verbs in RIGHTS.items()}
+    for rule in role["rules"]:
+        for resource in rule["resources"]:
+            assert set(rule["verbs"]) <= rights[resource], resource
 
 
 def pod(name: str, ready: bool, role: str, **status: Any) -> dict[str, Any]:

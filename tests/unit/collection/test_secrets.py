@@ -131,6 +131,8 @@ def test_an_authority_that_was_brought_along_is_taken() -> None:
     assert made["demo-ca"]["data"]["tls.key"] == data["tls.key"]
     leaf = load_pem_x509_certificate(decoded(made["demo-cluster-cert"])["tls.crt"].encode())
     assert leaf.issuer.rfc4514_string() == "CN=our company"
+    tls = {"demo-ca": {"type": "kubernetes.io/tls", "data": data}}
+    assert stored(issue(tls))["demo-ca"]["type"] == "kubernetes.io/tls", "the API refuses another type"
 
 
 def test_without_leave_no_key_is_made() -> None:

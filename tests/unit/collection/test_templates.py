@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.pgherd.postgres.plugins.module_utils.names import KINDS
+from ansible_collections.pgherd.postgres.plugins.module_utils.preflight import RIGHTS
 
 from .rendering import cluster, rendered
 
@@ -56,6 +58,38 @@ def test_a_pod_can_do_nothing_that_it_need_not() -> None:
     assert set(mounts.values()) == {each["name"] for each in pod["volumes"]}
 
 
+def test_pods_fit_into_a_namespace_that_enforces_restricted_pod_security() -> None:
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/, profile Restricted, control by control."""
+    pod = objects()[("StatefulSet", "demo-instance1-23r5")]["spec"]["template"]["spec"]
+    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers"} & set(pod)
+    assert pod["securityContext"]["runAsNonRoot"] is True and "sysctls" not in pod["securityContext"]
+    kinds = {kind for volume in pod["volumes"] for kind in volume if kind != "name"}
+    assert kinds <= {"configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret", "downwardAPI"}
+    for container in pod["containers"]:
+        security = container["securityContext"]
+        assert security["runAsNonRoot"] is True and security["privileged"] is False
+        assert not {"add"} & set(security["capabilities"]) and not {"procMount", "seccompProfile"} & set(security)
+        assert not [port for port in container["ports"] if port.get("hostPort")]
+        assert container["resources"] == cluster()["resources"] and container["resources"]["limits"]
+
+
+def test_liveness_asks_the_fence() -> None:
+    (container,) = objects()[("StatefulSet", "demo-instance1-23r5")]["spec"]["template"]["spec"]["containers"]
+    assert container["livenessProbe"]["exec"]["command"] == ["test", "!", "-e", "/run/pgherd/overdue"]
+
+
+def test_members_are_spread_over_nodes_and_zones() -> None:
+    pod = objects()[("StatefulSet", "demo-instance1-23r5")]["spec"]["template"]["spec"]
+    spread = pod["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    (preferred,) = pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    term = preferred["podAffinityTerm"]
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    labels = objects()[("StatefulSet", "demo-instance1-23r5")]["spec"]["template"]["metadata"]["labels"]
+    for selector in [term["labelSelector"], *(each["labelSelector"] for each in spread)]:
+        assert selector["matchLabels"].items() <= labels.items()
+
+
 def test_certificates_are_where_the_settings_say() -> None:
     pod = objects()[("StatefulSet", "demo-instance1-23r5")]["spec"]["template"]["spec"]
     (projected,) = [each["projected"] for each in pod["volumes"] if "projected" in each]
@@ -94,14 +128,38 @@ def test_services_lead_where_clients_expect() -> None:
     assert (shown["type"], shown["ports"][0]["nodePort"]) == ("NodePort", 30432)
 
 
-def test_pods_may_read_exactly_the_declared_users_secrets() -> None:
-    def secret_rules(**changes: Any) -> list[dict[str, Any]]:
-        rules = objects(**changes)[("Role", "demo-instance")]["rules"]
-        return [rule for rule in rules if "secrets" in rule["resources"]]
+def rules(**changes: Any) -> list[tuple[str, list[str], list[str]]]:
+    """Resource, names and verbs of every rule of the members' Role."""
+    found = objects(**changes)[("Role", "demo-instance")]["rules"]
+    assert all(rule["apiGroups"] == [""] and len(rule["resources"]) == 1 for rule in found)
+    return [(rule["resources"][0], rule.get("resourceNames", []), rule["verbs"]) for rule in found]
 
-    (rule,) = secret_rules()
-    assert rule["resourceNames"] == ["demo-pguser-demo"] and rule["verbs"] == ["get", "watch"]
-    assert secret_rules(users=[]) == []
+
+def test_a_member_may_do_what_its_agent_does_and_no_more() -> None:
+    """By name, but for the list of pods, which RBAC cannot restrict to a label. No pods/exec, nothing cluster-wide."""
+    assert rules() == [
+        ("endpoints", ["demo-ha", "demo-ha-config"], ["get", "list", "watch", "patch"]),
+        ("pods", [], ["list", "watch"]),
+        ("pods", [each["pod"] for each in cluster()["members"]], ["patch"]),
+        ("secrets", ["demo-pguser-demo"], ["get"]),
+    ]
+    assert "secrets" not in [resource for resource, *_ in rules(users=[])]
+
+
+def test_the_play_asks_for_every_right_that_it_hands_on() -> None:
+    """Kubernetes lets nobody grant what he may not do himself."""
+    for resource, _, verbs in rules():
+        (kind,) = [kind for kind, (_, plural) in KINDS.items() if plural == resource]
+        assert set(verbs) <= set(RIGHTS[kind])
+
+
+def test_names_that_yaml_takes_for_something_else_stay_names() -> None:
+    applied, once = rendered(cluster(namespace="123", cluster_name="on", storage_class="1e3"))
+    assert {each["metadata"]["namespace"] for each in applied + once} == {"123"}
+    (settings,) = [yaml.safe_load(each["data"]["pgherd.yaml"]) for each in applied if each["kind"] == "ConfigMap"]
+    assert settings["cluster"] == "on"
+    claims = [each["spec"]["storageClassName"] for each in applied if each["kind"] == "PersistentVolumeClaim"]
+    assert set(claims) == {"1e3"}
 
 
 def test_members_keep_their_volumes_apart_from_their_pods() -> None:
