@@ -192,3 +192,17 @@ async def test_proof_3_is_the_predecessors_lease_only(tmp_path: Path) -> None:
     assert stage.state.knowledge.held is None and stage.state.predecessor_held()
     await stage.write(WriteKind.TAKE, epoch=5)
     assert not stage.state.predecessor_held()
+
+
+async def test_a_write_rests_on_what_was_known_when_it_was_decided(stage: Stage) -> None:
+    """News between the decision and the request: a renewal must not be overwritten by a take that never saw it (S1)."""
+    await stage.begin()
+    record = stage.state.knowledge.record
+    assert record is not None
+    stage.writer.submit(WriteLease(WriteKind.TAKE, stage.mine(record, epoch=1, released=None)), REASON)
+    newer = LockSeen(Lease(leader="demo-1", epoch=1, ttl=10, holder=Holder("u", "c", "theirs", 1, 1)), "9")
+    stage.memory.lock.put(newer)
+    assert stage.lock.saw(newer)
+    await reached(lambda: not stage.state.writing)
+    assert stage.memory.writes == [] and stage.state.knowledge.record == newer.record
+    assert not stage.container.wrote

@@ -15,7 +15,7 @@ import msgspec
 from pgherd.kubernetes.store import Conflict, LockStore, Refused, Unanswered
 from pgherd.model import knowledge as k
 from pgherd.model.actions import Reason, WriteLease
-from pgherd.model.knowledge import Attempt, WriteKind
+from pgherd.model.knowledge import Attempt, Knowledge, WriteKind
 from pgherd.model.lease import Holder, Lease
 from pgherd.model.mapping import TableFull
 from pgherd.runtime.lock import Lock
@@ -44,11 +44,14 @@ class Writer:
         """Boot time before which no further write is sent: after one that failed."""
 
     def submit(self, action: WriteLease, reason: Reason) -> None:
-        """Order a write; ignored while one is under way (the next decision orders it again if it still wants it)."""
+        """Order a write; ignored while one is under way (the next decision orders it again if it still wants it).
+
+        What is known now is what was decided on: news that comes before the request leaves must make it fail (S1).
+        """
         if self._state.writing or self._clock() < self.not_before:
             return
         self._state.writing = True
-        self._task = asyncio.create_task(self._write(action, reason), name="lease-write")
+        self._task = asyncio.create_task(self._write(action, reason, self._state.knowledge), name="lease-write")
 
     def settle(self) -> None:
         """Tell of the last write once it is confirmed: by its own reply, or by whatever was read since."""
@@ -68,9 +71,9 @@ class Writer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _fill(self, action: WriteLease) -> Lease:
+    def _fill(self, action: WriteLease, before: Lease) -> Lease:
         """The record as it goes out: whose write it is, and times for people."""
-        before, record, now = self._state.knowledge.record, action.record, wall()
+        record, now = action.record, wall()
         holder = Holder(
             uid=self._state.identity.uid,
             container=self._state.container.id,
@@ -78,7 +81,7 @@ class Writer:
             timeline=record.holder.timeline if record.holder else 0,
             writable=record.holder.writable if record.holder else 0,
         )
-        acquired = now if action.kind is WriteKind.TAKE or before is None else before.acquire_time
+        acquired = now if action.kind is WriteKind.TAKE else before.acquire_time
         return msgspec.structs.replace(record, holder=holder, acquire_time=acquired, renew_time=now)
 
     def _limit(self) -> float:
@@ -89,20 +92,20 @@ class Writer:
             limit = min(limit, max(SHORTEST, (k.deadline(known) - self._clock()) / 3))
         return limit
 
-    async def _write(self, action: WriteLease, reason: Reason) -> None:
+    async def _write(self, action: WriteLease, reason: Reason, known: Knowledge) -> None:
         try:
-            ok = await self._attempt(action, reason)
+            ok = await self._attempt(action, reason, known)
             self._pause = 0.0 if ok else min(max(FIRST_PAUSE, 2 * self._pause), LONGEST_PAUSE)
             self.not_before = self._clock() + self._pause
         finally:
             self._state.writing = False
             self._state.decide.ring()
 
-    async def _attempt(self, action: WriteLease, reason: Reason) -> bool:
-        known = self._state.knowledge
-        before, record, limit = known.record, self._fill(action), self._limit()
+    async def _attempt(self, action: WriteLease, reason: Reason, known: Knowledge) -> bool:
+        before = known.record
         if before is None:
             return False
+        record, limit = self._fill(action, before), self._limit()
         attempt = Attempt(record.nonce, self._clock(), record.ttl, action.kind, record.epoch, known.version)
         first = self._state.container.writing()
         try:
