@@ -125,7 +125,11 @@ def unit() -> Result:
 
 
 def simulation() -> Result:
-    return pytest("simulation", "tests/simulation")
+    result = pytest("simulation", "tests/simulation")
+    newer = newest_environment()
+    if newer is not None and not result.failed:
+        result.add(pytest("simulation-newest", "tests/simulation", "--seeds=60", python=newer))
+    return result
 
 
 def mutants() -> Result:

@@ -9,13 +9,18 @@ import time
 from tests.simulation.run import run
 
 
+def invariant(violation: str) -> str:
+    """Its number: the first word."""
+    return violation.split()[0].rstrip(":")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="one seed")
     parser.add_argument("--trace", action="store_true", help="print what happened, event by event")
     parser.add_argument("--seeds", type=int, default=200, help="how many (default 200)")
     parser.add_argument("--first", type=int, default=0, help="the first one")
-    parser.add_argument("--stop", action="store_true", help="at the first violation")
+    parser.add_argument("--stop", nargs="?", const="", help="at the first violation (of these invariants: S1,S4)")
     parser.add_argument(
         "--safety", action="store_true", help="only S1 to S8: a cluster that is not well is no violation"
     )
@@ -30,7 +35,7 @@ def main() -> int:
         if outcome.violation and not (given.safety and not outcome.violation.startswith("S")):
             failed += 1
             print(f"seed {seed}: {outcome.violation}", flush=True)
-            if given.stop:
+            if given.stop == "" or invariant(outcome.violation) in (given.stop or "").split(","):
                 break
     print(f"{len(seeds)} seeds, {failed} violations, {primaries} primaries, {time.monotonic() - began:.1f} s")
     return 1 if failed else 0

@@ -122,8 +122,11 @@ class Client:
         world, weather = self.store.world, self.store.weather
         return world.between(0.5, 4.0) if world.chance(weather.slow) else world.between(0.001, 0.02)
 
-    def _connected(self) -> bool:
-        return not self.store.weather.down and self.store.world.reachable(self.member, API)
+    def _arrives(self) -> bool:
+        return not self.store.weather.down and self.store.world.passes(self.member, API)
+
+    def _returns(self) -> bool:
+        return not self.store.weather.down and self.store.world.passes(API, self.member)
 
     async def request(self, what: str, serve: Callable[[], T], limit: float) -> T:
         world, weather = self.store.world, self.store.weather
@@ -136,10 +139,10 @@ class Client:
 
         def reply(give: Callable[[], None]) -> None:
             if not world.chance(weather.lost_reply):
-                world.after(self._delay(), lambda: self._connected() and not answer.done() and give())
+                world.after(self._delay(), lambda: self._returns() and not answer.done() and give())
 
         def arrive() -> None:
-            if not self._connected():
+            if not self._arrives():
                 return
             try:
                 result = serve()
@@ -164,7 +167,7 @@ class Client:
 
         def deliver(value: T) -> None:
             nonlocal broken
-            broken = broken or not self._connected()
+            broken = broken or not self._returns()
             if not broken and not self.dead:
                 arrived.append(value)
                 wake.set()

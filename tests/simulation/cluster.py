@@ -14,16 +14,23 @@ from tests.simulation.invariants import Checks
 from tests.simulation.member import Container, Member, MemberClock
 from tests.simulation.world import World
 
+TIMINGS = ((10.0, 3.0, 3.0), (5.0, 1.0, 1.0), (3.0, 0.5, 0.5))
+"""(ttl, loop_wait, retry_timeout), seconds."""
 TICK = 0.2
 """Seconds between two movements of WAL."""
+
+
+def configured(timing: tuple[float, float, float]) -> str:
+    """The dynamic configuration as the annotation has it."""
+    return json.dumps(
+        dict(zip(("ttl", "loop_wait", "retry_timeout"), timing, strict=True)) | {"primary_start_timeout": 20}
+    )
 
 
 class Cluster:
     def __init__(self, world: World, size: int, timing: tuple[float, float, float], folder: Path) -> None:
         self.world = world
-        ttl, loop_wait, retry = timing
-        config = {"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry, "primary_start_timeout": 20}
-        self.store = Store(world, ttl, json.dumps(config))
+        self.store = Store(world, timing[0], configured(timing))
         self.names = tuple(f"m{number}" for number in range(size))
         self.members = {
             name: Member(self, name, self._clock(), folder / name) for name in self.names
@@ -62,17 +69,18 @@ class Cluster:
 
         def arrive() -> None:
             target = next((c for c in self.containers() if c.member.address == address), None)
-            if target is None or not world.reachable(who, target.member.name):
+            if target is None or not world.passes(who, target.member.name):
                 return
             process = target.agent
             if process is None:
-                world.after(0.01, lambda: came(None))  # connection refused
+                if world.passes(target.member.name, who):
+                    world.after(0.01, lambda: came(None))  # connection refused
                 return
 
             async def answer() -> None:
                 await process.agent.status.refresh()
                 status = process.agent.status.member()
-                if world.reachable(who, target.member.name):
+                if world.passes(target.member.name, who):
                     world.after(world.between(0.001, 0.02), lambda: came(status))
 
             process.loop.create_task(answer())

@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seeds", type=int, default=200, help="how many seeds of the simulation to run (default 200)")
+    parser.addoption("--seeds", type=int, default=300, help="how many seeds of the simulation to run (default 300)")
 
 
 @pytest.fixture

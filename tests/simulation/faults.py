@@ -9,14 +9,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import permutations
 
 import msgspec
 
 from pgherd.kubernetes.store import ConfigSeen, LockSeen
 from pgherd.model.lease import Lease
 from tests.simulation.api import Weather
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import TIMINGS, Cluster, configured
 from tests.simulation.database import Branch, Data
 from tests.simulation.member import Container, Member
 from tests.simulation.world import API
@@ -38,9 +38,10 @@ class Faults:
         kinds: list[tuple[int, Callable[[], str]]] = [
             (6, self.kill_container), (4, self.freeze_agent), (3, self.kill_agent), (4, self.freeze_node),
             (5, self.kill_node), (2, self.empty_volume), (4, self.partition), (4, self.cut_off), (3, self.api_down),
-            (4, self.api_bad), (4, self.terminate), (4, self.kill_postmaster), (1, self.edit_lock),
+            (4, self.api_bad), (4, self.terminate), (4, self.kill_postmaster), (2, self.edit_lock),
             (1, self.delete_lock), (1, self.delete_config), (2, self.step_clock), (1, self.swap_volume),
-            (2, self.kill_everything), (3, self.force_delete), (1, self.lose_memory),
+            (2, self.kill_everything), (3, self.force_delete), (2, self.lose_memory), (2, self.change_timing),
+            (2, self.stop_writes),
         ]  # fmt: skip
         random = self.cluster.world.random
         strike = random.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0]
@@ -116,6 +117,8 @@ class Faults:
             unreported, member.unreported = member.unreported, None
             if unreported is not None:
                 member.report(unreported)
+            elif member.terminating and member.container is None:
+                member.create_pod()  # nothing of the deleted pod is left to end
             else:
                 member.start_container()
 
@@ -126,10 +129,16 @@ class Faults:
             self._power_off(member, self._length())
         return "the power fails for all"
 
+    def _with_data(self, but: Member | None = None) -> list[Member]:
+        return [each for each in self.cluster.members.values() if each is not but and each.volume.data]
+
+    def _lock_remembers(self) -> bool:
+        record = self.cluster.store.lock.value.record
+        return record is not None and record.holder is not None and record.holder.writable > 0
+
     def empty_volume(self) -> str:
         member = self._anybody()
-        others = [each for each in self.cluster.members.values() if each is not member and each.volume.data]
-        if not others:
+        if not self._with_data(but=member):
             return "nothing: the only copy is spared"
         if member.container is not None:
             member.container_ended(member.container)
@@ -142,19 +151,33 @@ class Faults:
 
     def partition(self) -> str:
         world, length = self.cluster.world, self._length()
-        pairs = [frozenset(pair) for pair in combinations([*self.cluster.names, API], 2)]
-        chosen = [pair for pair in pairs if world.chance(0.4)]
+        chosen = [way for way in permutations([*self.cluster.names, API], 2) if world.chance(0.3)]
+        if world.chance(0.5):
+            chosen += [(receiver, sender) for sender, receiver in chosen]
         self._cut(chosen, length)
-        return f"cut for {length:.1f} s: {sorted('-'.join(sorted(pair)) for pair in chosen)}"
+        return f"cut for {length:.1f} s: {' '.join(f'{sender}>{receiver}' for sender, receiver in chosen)}"
 
     def cut_off(self) -> str:
         world, member, length = self.cluster.world, self._anybody(), self._length()
         names = [name for name in self.cluster.names if name != member.name]
-        to = world.random.choice([[API], names, [*names, API]])
-        self._cut([frozenset((member.name, other)) for other in to], length)
-        return f"{member.name} is cut from {', '.join(to)} for {length:.1f} s"
+        others = world.random.choice([[API], names, [*names, API]])
+        ways = world.random.choice([("to", "from"), ("to", "from"), ("to",), ("from",)])
+        self._isolate(member.name, others, ways, length)
+        return f"nothing passes {' and '.join(ways)} {member.name} for {length:.1f} s, as to {', '.join(others)}"
 
-    def _cut(self, pairs: list[frozenset[str]], length: float) -> None:
+    def _isolate(self, member: str, others: list[str], ways: tuple[str, ...], length: float) -> None:
+        pairs = {"to": [(other, member) for other in others], "from": [(member, other) for other in others]}
+        self._cut([pair for way in ways for pair in pairs[way]], length)
+
+    def _isolate_leader(self, heard: bool = False) -> None:
+        """What is done to the lock meanwhile, its holder does not see; `heard`: what it writes arrives, though."""
+        record, length = self.cluster.store.lock.value.record, self._length()
+        if record is not None and record.leader in self.cluster.members:
+            others = [name for name in self.cluster.names if name != record.leader]
+            self._isolate(record.leader, others, ("to", "from"), length)
+            self._isolate(record.leader, [API], ("to",) if heard else ("to", "from"), length)
+
+    def _cut(self, pairs: list[tuple[str, str]], length: float) -> None:
         self.cluster.world.cut |= set(pairs)
         self.cluster.world.after(length, lambda: self.cluster.world.cut.difference_update(pairs))
 
@@ -213,24 +236,29 @@ class Faults:
         record = store.lock.value.record
         if record is None or record.leader is None:
             return "nothing: there is no lease to edit"
-        kind = random.choice(["touch", "ttl", "leader", "epoch"])
+        if self.cluster.world.chance(0.5):
+            self._isolate_leader()
+        kind = random.choice(["touch", "ttl", "leader", "no leader", "no holder", "epoch"])
         edited = {
             "touch": record,
             "ttl": msgspec.structs.replace(record, ttl=random.choice([1.0, record.ttl * 2])),
             "leader": msgspec.structs.replace(record, leader=random.choice(self.cluster.names)),
+            "no leader": msgspec.structs.replace(record, leader=None),
+            "no holder": msgspec.structs.replace(record, holder=None),
             "epoch": msgspec.structs.replace(record, epoch=record.epoch - 1),
         }[kind]
-        self.person = self.person or kind in ("leader", "epoch")
+        self.person = self.person or kind not in ("touch", "ttl")
         store.lock.put(LockSeen(edited, store.next_version()))
         return f"a person edits the lock: {kind}"
 
     def delete_lock(self) -> str:
         """And made anew by a play that knows nothing of the past, while the leader may be cut off."""
         store, world = self.cluster.store, self.cluster.world
-        record, self.person = store.lock.value.record, True
-        if record is not None and record.leader is not None and world.chance(0.5):
-            others = [name for name in self.cluster.names if name != record.leader]
-            self._cut([frozenset((record.leader, other)) for other in (*others, API)], self._length())
+        if not self._with_data():
+            return "nothing: only the lock remembers that there was a cluster"
+        self.person = True
+        if world.chance(0.5):
+            self._isolate_leader()
         store.next_version()
         store.lock.put(LockSeen(None, trouble="the lock object is missing"))
         again = Lease(leader=None, epoch=0, ttl=store.ttl, released=0)
@@ -238,6 +266,7 @@ class Faults:
         return "the lock object is deleted, and made anew"
 
     def delete_config(self) -> str:
+        """What an agent that starts from now on can learn of the cluster's identity, others must tell it (S6)."""
         self.person = True
         self.cluster.store.configuration.put(ConfigSeen())
         return "the configuration object is deleted"
@@ -247,12 +276,34 @@ class Faults:
         self.delete_config()
         self.kill_everything()
         member = self._anybody()
-        member.volume.data = None
-        shutil.rmtree(member.folder / "state", ignore_errors=True)
+        if self._lock_remembers() or self._with_data(but=member):  # else nothing could tell that there was a cluster
+            member.volume.data = None
+            shutil.rmtree(member.folder / "state", ignore_errors=True)
         world, again = self.cluster.world, self.cluster.store
         version = again.next_version()
         world.after(5.0, lambda: again.configuration.put(ConfigSeen(version=version, config=again.config)))
         return f"the configuration object, the power and the volume of {member.name} are lost"
+
+    def change_timing(self) -> str:
+        """Another ttl: until a renewal with it is confirmed, its holder must obey the smaller."""
+        store, timing = self.cluster.store, self.cluster.world.random.choice(TIMINGS)
+        if not store.configuration.value.version:
+            return "nothing: the configuration object is gone"
+        store.config = configured(timing)
+        seen = store.configuration.value
+        store.configuration.put(msgspec.structs.replace(seen, config=store.config, version=store.next_version()))
+        if self.cluster.world.chance(0.5):
+            self.cluster.world.after(self.cluster.world.between(0.0, 3.0), lambda: self._isolate_leader(heard=True))
+        return f"ttl, loop_wait and retry_timeout become {timing}"
+
+    def stop_writes(self) -> str:
+        """The volume hangs or is full: PostgreSQL lives, and cannot prove that it works."""
+        member, length = self._anybody(), 2 * self._length()
+        container = member.container
+        if container is not None:
+            container.sick_since = container.sick_since or self.cluster.world.now
+            self.cluster.world.after(length, lambda: setattr(container, "sick_since", None))
+        return f"the volume of {member.name} takes no writes for {length:.1f} s"
 
     def step_clock(self) -> str:
         member, seconds = self._anybody(), self.cluster.world.between(-100, 100)
@@ -270,4 +321,6 @@ class Faults:
         branch = Branch(self.cluster.next_branch(), 9, 0)
         member.volume.data = Data("666", (branch,), 10**9, "foreign", was_primary=True)
         self.foreign, self.person = member.name, True
+        if self.cluster.world.chance(0.4):
+            self.delete_config()  # its new agent cannot learn whose cluster this is from there
         return f"{member.name} gets another cluster's volume"

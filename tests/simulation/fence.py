@@ -30,6 +30,8 @@ class Instance:
     recovery: bool = True
     promoting: bool = False
     stopping: bool = False
+    writes_since: float = 0.0
+    """Virtual time at which it began to accept writes."""
     following: str | None = None
     streaming: bool = False
 

@@ -16,6 +16,9 @@ FASTEST = 1.01
 """How much faster than true time an observer's clock may run."""
 
 
+LONGEST_SICK = 15.0
+"""Seconds after its last proof of health at which no holder has a PostgreSQL any more: the longest loop_wait and ttl
+of the simulation, the drift of clocks, and the fence's step."""
 SLOW = 6.0
 """Seconds that a write to the API may be under way."""
 
@@ -29,6 +32,8 @@ class Checks:
         self._cluster = cluster
         self._ends: dict[str, float] = {}
         """By member: true time at which an observer may think that its lease has ended."""
+        self._holder: str | None = None
+        """Whose own write made the lease and has not given it up, whatever a person edited since."""
         self._published: Branch | None = None
         self._wrote: dict[str, tuple[float, Branch, str]] = {}
         """By member: when it accepted writes last, on which branch of which system."""
@@ -52,14 +57,18 @@ class Checks:
     def one_primary(self) -> None:
         """S1: at no instant two; S4: none past its lease. A frozen node writes nothing, and is judged when it wakes."""
         now = self._cluster.world.now
-        awake = [c for c in self._writers() if not c.frozen and c.exempt_until < now]
-        for container in awake:
+        running = [container for container in self._writers() if not container.frozen]
+        awake = [container for container in running if container.exempt_until < now]
+        for container in running:
             data = container.volume.data
             assert data is not None
             self._wrote[container.member.name] = (now, data.branch, data.system)
         if len(awake) > 1:
             self._fail(f"S1 two members accept writes: {', '.join(c.member.name for c in awake)}")
         for container in awake:
+            sick, instance = container.sick_since, container.fence.instance
+            if sick is not None and instance and now - max(sick, instance.writes_since) > LONGEST_SICK:
+                self._fail(f"S4 {container.member.name} is a primary and could not prove that it works for long")
             if now > self._ends.get(container.member.name, 0.0):
                 self._fail(f"S4 {container.member.name} accepts writes after its lease has ended")
 
@@ -69,6 +78,7 @@ class Checks:
         if after.leader is None or after.holder is None:
             return
         self._ends[who] = world.now + after.ttl / FASTEST
+        self._holder = None if after.free or after.handover is not None else who
         taken = before is None or after.epoch != before.epoch
         writers = [c.member.name for c in self._writers() if not c.frozen and c.exempt_until < world.now]
         if taken and [name for name in writers if name != who]:
@@ -108,9 +118,9 @@ class Checks:
 
     def promoting(self, container: Container, data: Data, timeline: int) -> None:
         """S2: with the lease, and with the latest timeline in its past."""
-        name, record = container.member.name, self._cluster.store.lock.value.record
-        if record is not None and record.leader != name:
-            self._fail(f"S2 {name} becomes a primary while {record.leader} holds the lease")
+        name = container.member.name
+        if self._holder != name:
+            self._fail(f"S2 {name} becomes a primary while {self._holder} holds the lease")
         if self._published is not None and self._published not in data.line:
             self._fail(f"S2 {name} becomes a primary without timeline {self._published.timeline} in its history")
         if timeline in self._timelines:

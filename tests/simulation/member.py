@@ -133,6 +133,8 @@ class Container:
     exempt_until: float = 0.0
     """Virtual time until which a node that was thawed past its deadline may still write (the one exception of S1)."""
     terminating: bool = False
+    sick_since: float | None = None
+    """Virtual time since which its volume takes no writes: no proof of health succeeds."""
     agent: Process | None = None
     fence: Fence = field(init=False)
 
@@ -203,11 +205,12 @@ class Container:
             return
         instance.running = True
         instance.recovery = not instance.writable
+        instance.writes_since = self.world.now
         self.member.cluster.checks.one_primary()
 
     def promoted(self, instance: Instance, timeline: int) -> None:
-        if self.gone or self.fence.instance is not instance or self.volume.data is None:
-            return
+        if self.gone or self.fence.instance is not instance or self.volume.data is None or not instance.recovery:
+            return  # asked for by an earlier agent, too: a server is promoted once
         if self.frozen:
             self.world.after(0.1, lambda: self.promoted(instance, timeline))
             return
@@ -215,6 +218,7 @@ class Container:
         cluster.checks.promoting(self, self.volume.data, timeline)
         self.volume.data = self.volume.data.promoted(timeline, cluster.next_branch())
         instance.recovery, instance.promoting, instance.streaming = False, False, False
+        instance.writes_since = self.world.now
         cluster.checks.one_primary()
 
     def shut_down(self, instance: Instance) -> None:
@@ -265,6 +269,8 @@ class Member:
     # The kubelet.
 
     def create_pod(self) -> None:
+        if self.container is not None:
+            return  # it came with the node already
         random = self.cluster.world.random
         self.uid, self.address = f"uid-{random.getrandbits(40):010x}", f"10.{random.getrandbits(24)}"
         self.deaths, self.terminating, self.restarts = [], False, 0

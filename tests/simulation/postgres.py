@@ -75,6 +75,8 @@ class SimPostgres:
         began = self._container.clock()
         await self._takes(0.005, 0.05)
         instance = self._fence.instance
+        if self._container.sick_since is not None:
+            return Health(began, False, "the volume takes no writes")
         alive = instance is not None and instance.accepts_writes
         return Health(began, alive, "" if alive else "PostgreSQL is no primary")
 

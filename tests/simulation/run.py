@@ -8,11 +8,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import TIMINGS, Cluster
 from tests.simulation.faults import Faults
 from tests.simulation.world import Violation, World
 
-TIMINGS = ((10.0, 3.0, 3.0), (5.0, 1.0, 1.0), (3.0, 0.5, 0.5))
 START, TROUBLE, PEACE = 30.0, 40.0, 240.0
 """Virtual seconds: for the start, during which faults strike, and after the last has healed."""
 
@@ -38,7 +37,7 @@ def run(seed: int, trace: bool = False) -> Outcome:
     random.seed(seed)  # the pauses of kubernetes.follow
     world = World(seed, trace)
     folder = Path(tempfile.mkdtemp(prefix="pgherd-simulation-", dir=scratch()))
-    cluster = Cluster(world, world.random.choice([1, 2, 3, 3, 3, 4]), world.random.choice(TIMINGS), folder)
+    cluster = Cluster(world, world.random.choice([1, 2, 3, 3, 3, 4, 5]), world.random.choice(TIMINGS), folder)
     faults, happened = Faults(cluster), list[str]()
     violation: str | None = None
     try:
@@ -64,6 +63,8 @@ def _story(world: World, cluster: Cluster, faults: Faults, happened: list[str]) 
 
     def strike() -> None:
         happened.append(f"{world.now:.1f} s: {faults.strike()}")
+        if world.chance(0.25):  # while the cluster is busy with this one
+            world.after(world.between(0.05, 8.0), strike)
 
     begin = world.now
     for _ in range(world.random.randint(1, 6)):

@@ -29,8 +29,8 @@ class World:
         self.random = random.Random(seed)
         self.processes: list[Steps] = []
         self.after_event: Callable[[], None] = lambda: None
-        self.cut: set[frozenset[str]] = set()
-        """Pairs of members (or a member and the API) between which nothing passes."""
+        self.cut: set[tuple[str, str]] = set()
+        """(from, to), members or the API: nothing passes this way."""
         self.violation: Violation | None = None
         """The first one. Agents survive their tasks' errors, so raising alone would go unnoticed."""
         self.events: list[str] = []
@@ -55,8 +55,12 @@ class World:
     def between(self, low: float, high: float) -> float:
         return self.random.uniform(low, high)
 
+    def passes(self, sender: str, receiver: str) -> bool:
+        return (sender, receiver) not in self.cut
+
     def reachable(self, one: str, other: str) -> bool:
-        return frozenset((one, other)) not in self.cut
+        """Both ways, as a TCP connection needs."""
+        return self.passes(one, other) and self.passes(other, one)
 
     def _check(self) -> None:
         self.after_event()

@@ -96,6 +96,65 @@ MUTANTS = (
         (Patch(KNOWLEDGE, "observed", "if record.epoch < known.highest_epoch:", "if False:"),),
     ),
     Mutant(
+        "a ttl that somebody shortens counts from what it was",
+        ("S1",),
+        (
+            Patch(
+                KNOWLEDGE,
+                "observed",
+                "promised=takeable_at(known) if last is not None and last.nonce == record.nonce else 0.0,",
+                "promised=0.0,",
+            ),
+        ),
+    ),
+    Mutant(
+        "a write without an answer is forgotten: its ttl does not count",
+        ("S1", "S4"),
+        (
+            Patch(
+                KNOWLEDGE,
+                "_shortest",
+                "min([held.ttl, *read, *(attempt.ttl for attempt in known.unanswered)])",
+                "min([held.ttl, *read])",
+            ),
+        ),
+    ),
+    Mutant(
+        "renewed without proof that PostgreSQL works",
+        ("S4",),
+        (
+            Patch(
+                HOLDER,
+                "healthy",
+                "return health is not None and health.alive and health.checked >= held.t0",
+                "return True",
+            ),
+            Patch(
+                HOLDER,
+                "primary",
+                "if view.health and not view.health.alive and view.health.checked >= held.t0:",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "a lock object that names nobody is waited out like any other",
+        ("S2", "S7"),
+        (
+            Patch(
+                "decide/core.py",
+                "decide",
+                "if not record.free and (record.leader is None or record.holder is None):",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "the leader's own words on whose data it has are not compared",
+        ("S6",),
+        (Patch(COMPARE, "foreign", "return own is not None and theirs is not None and own != theirs", "return False"),),
+    ),
+    Mutant(
         "neither timeline nor lag of a candidate is compared",
         ("S2",),
         (
@@ -128,6 +187,9 @@ MUTANTS = (
         "another cluster's data is not noticed",
         ("S6",),
         (
+            Patch(
+                COMPARE, "foreign", "return own is not None and theirs is not None and own != theirs", "return False"
+            ),
             Patch(
                 COMPARE,
                 "stranger",

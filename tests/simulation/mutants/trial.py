@@ -44,7 +44,7 @@ def patch(mutant: Mutant, copy: Path) -> None:
 
 
 def attempt(mutant: Mutant, seeds: int, first: int = 0) -> Verdict:
-    """Run seeds on the patched copy until one fails."""
+    """Run seeds on the patched copy until one fails as expected; what else it breaks first does not hide that."""
     with tempfile.TemporaryDirectory(prefix="pgherd-mutant-") as folder:
         copy = Path(folder)
         shutil.copytree(AGENT / "pgherd", copy / "pgherd", ignore=shutil.ignore_patterns("__pycache__"))
@@ -59,12 +59,12 @@ def attempt(mutant: Mutant, seeds: int, first: int = 0) -> Verdict:
             str(first),
             "--safety",
             "--stop",
+            ",".join(mutant.invariants),
         ]
         environment = {**os.environ, "PYTHONPATH": str(copy)}
         done = subprocess.run(
             command, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=1800, check=False
         )
-    match = FOUND.search(done.stdout)
-    if match is None:
-        return Verdict(mutant, None, "", done.stderr.strip()[-300:] or f"survived {seeds} seeds")
-    return Verdict(mutant, int(match[1]), match[2].rstrip(":"), match[3])
+    found = [Verdict(mutant, int(seed), word.rstrip(":"), text) for seed, word, text in FOUND.findall(done.stdout)]
+    nothing = Verdict(mutant, None, "", done.stderr.strip()[-300:] or f"survived {seeds} seeds")
+    return next((verdict for verdict in reversed(found) if verdict.caught), found[0] if found else nothing)

@@ -107,11 +107,3 @@ async def test_a_promotion_says_where_it_began(stage: Stage) -> None:
     stage.tasks.order(Start(True))
     await stage.settle()
     assert stage.writable == [Position(2, 100), None]
-
-
-async def test_a_new_copy_owes_nothing_to_the_starts_of_the_one_before(stage: Stage) -> None:
-    for _ in range(3):
-        stage.state.failed(TaskKind.START, "demo-1", stage.clock(), "it does not start")
-    stage.tasks.order(Clone("demo-1", replace=True))
-    await stage.settle()
-    assert stage.state.failures == ()

@@ -50,6 +50,12 @@ def stranger(view: View) -> bool:
     return own is not None and cluster is not None and own != cluster
 
 
+def foreign(view: View, leader: MemberStatus) -> bool:
+    """The leader's own words say that this member's data belongs to another cluster, whoever lost `initialize` (S6)."""
+    own, theirs = view.server.system_identifier, leader.system_identifier
+    return own is not None and theirs is not None and own != theirs
+
+
 def numbers_seen(view: View, record: Lease) -> Iterator[int]:
     """Every timeline number that anybody speaks of."""
     yield 0

@@ -27,6 +27,9 @@ def decide(view: View, now: float) -> Decision:
         return unsafe(view, "crashed", "PostgreSQL died; what is left of it is killed before anything else")
     if view.task and view.task.kind is TaskKind.INITIALISE:
         return Decision((Kill(),), Reason("initialise-stopped", "the lease was lost while initialising (S7)"))
+    record = view.knowledge.record
+    if not record.free and (record.leader is None or record.holder is None):
+        return without_lease(view)
     return election.decide(view, now) or follower.decide(view, now)
 
 
@@ -38,8 +41,9 @@ def unsafe(view: View, code: str, text: str) -> Decision:
 
 
 def without_lease(view: View) -> Decision:
-    """The lock object is missing, malformed or went back: an accident, never "free" (§2)."""
-    trouble = view.knowledge.trouble or "the lock object was not read yet"
+    """The lock object is missing, malformed, names nobody or went back: an accident, never "free" (§2)."""
+    nameless = "the lock object names no holder, and nobody released it"
+    trouble = view.knowledge.trouble or (nameless if view.knowledge.record else "the lock object was not read yet")
     text = f"{trouble}; nobody takes the lease until a person has looked at it (docs/operations.md: the lock is lost)"
     if view.server.primary or view.server.process is Process.CRASHED:
         return unsafe(view, "lock-lost", text)

@@ -21,10 +21,7 @@ def decide(view: View, now: float) -> Decision:
     assert record is not None
     wake = wake_at(view, record, now)
     if compare.stranger(view):
-        text = (
-            f"system identifier {view.server.system_identifier} is not the cluster's ({view.initialize}); it stays out"
-        )
-        return Decision((), Reason("system-identifier", text), wake)
+        return stays_out(view, f"the cluster's ({view.initialize})", wake)
     if view.server.data is Data.BROKEN:
         return Decision(
             (), Reason("data-broken", "the data directory cannot be read; it is never initialised over (S7)"), wake
@@ -38,6 +35,8 @@ def decide(view: View, now: float) -> Decision:
     ready = status is not None and published(record, status)
     if leader is None or leader == view.member or not ready or status is None:
         return waiting(view, record, now, wake)
+    if compare.foreign(view, status):
+        return stays_out(view, f"that of {leader} ({status.system_identifier})", wake)
     if view.server.data is Data.EMPTY:
         return clone(view, status, "no data: cloning", now, wake, replace=False)
     if view.server.data is Data.HALF_REWOUND:
@@ -47,6 +46,11 @@ def decide(view: View, now: float) -> Decision:
     if compare.diverged(view, status):
         return rejoin(view, status, now, wake)
     return follow(view, status, now, wake)
+
+
+def stays_out(view: View, whose: str, wake: float) -> Decision:
+    text = f"system identifier {view.server.system_identifier} is not {whose}; it stays out (S6)"
+    return Decision((), Reason("system-identifier", text), wake)
 
 
 def published(record: Lease, status: MemberStatus) -> bool:

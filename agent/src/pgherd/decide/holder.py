@@ -66,12 +66,12 @@ def soon(view: View, now: float) -> float:
 
 
 def fresh(view: View, record: Lease) -> Lease:
-    """The record with what its holder keeps up to date."""
+    """The record with what its holder keeps up to date; its own name, too, in case that a person edited it."""
     server = view.server
     assert record.holder is not None
     optime = server.position.lsn if server.primary and server.position else record.optime
     return msgspec.structs.replace(
-        record, ttl=view.configuration.ttl, optime=optime,
+        record, leader=view.member, ttl=view.configuration.ttl, optime=optime,
         candidates=compare.candidates(view, record) if server.primary else record.candidates,
         slots=dict(view.slot_positions), handover=None, released=None,
     )  # fmt: skip
@@ -210,6 +210,10 @@ def restart(view: View, record: Lease, now: float) -> Decision:
     server = view.server
     assert record.holder is not None
     keep = renewal(view, record, now, proved=True)
+    unpromoted = tried(view, TaskKind.PROMOTE)
+    if unpromoted:
+        # Already decided while it ran: starting again would promote again, and nobody else would get the lease.
+        return give_up(view, record, "promote-failed", unpromoted[-1].error)
     if server.position is None:
         return Decision(keep, Reason("measuring", "finding the end of the WAL on disk"), now + 0.2)
     since = max(view.stopped_since if view.stopped_since is not None else now, view.knowledge.held_from)

@@ -47,6 +47,9 @@ class Knowledge(msgspec.Struct, frozen=True):
     version: str = ""
     first_seen: float = 0.0
     """t1: when this record's nonce was first seen by this process. Never persisted."""
+    promised: float = 0.0
+    """Until when this nonce's record was to be waited out as it read before a person edited it: its holder, which
+    may be cut off, does not know of a ttl that was shortened since (S1)."""
     held_from: float = 0.0
     """t0 of the first attempt of the present epoch that was confirmed: since when this member holds."""
     held: Attempt | None = None
@@ -88,6 +91,7 @@ def observed(known: Knowledge, record: Lease, version: str, now: float) -> Knowl
         record=record,
         version=version,
         first_seen=known.first_seen if same else now,
+        promised=takeable_at(known) if last is not None and last.nonce == record.nonce else 0.0,
         held_from=known.held_from if on else held.t0 if held else 0.0,
         held=held,
         unanswered=tuple(a for a in known.unanswered if a.version == version),
@@ -125,7 +129,14 @@ def deadline(known: Knowledge) -> float:
     return known.held.t0 + ttl - margin(ttl)
 
 
+def armed_until(known: Knowledge, given_up: float) -> float:
+    """What the fence is told: `deadline`, and 0 until a write is confirmed that was sent after `given_up` (S4)."""
+    if known.held is None or known.held.t0 < given_up:
+        return 0.0
+    return deadline(known)
+
+
 def takeable_at(known: Knowledge) -> float:
-    """When an observer without proof may take the lease it sees (t1 + the record's ttl)."""
+    """When an observer without proof may take the lease it sees: t1 + the record's ttl, of all its readings."""
     assert known.record is not None
-    return known.first_seen + known.record.ttl
+    return max(known.first_seen + known.record.ttl, known.promised)

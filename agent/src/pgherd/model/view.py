@@ -9,7 +9,7 @@ import msgspec
 
 from pgherd.model.knowledge import Knowledge
 from pgherd.model.member import Peer, Pod
-from pgherd.model.server import Health, Server
+from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration
 
 
@@ -42,6 +42,22 @@ class Failure(msgspec.Struct, frozen=True):
     """Timeline that the holder was on."""
     at: float
     error: str
+
+
+def forgiven(failures: tuple[Failure, ...], before: Server | None, now: Server) -> tuple[Failure, ...]:
+    """What is left of the failures after a look at PostgreSQL.
+
+    All are forgotten once it is what it should be; failed starts once it runs, or once its data are other ones (a
+    clone that was made because the old data did not start is to be started, not cloned again).
+    """
+    if now.promoting:
+        return failures
+    if now.streaming or now.primary:
+        return ()
+    replaced = before is not None and now.incarnation not in (None, before.incarnation)
+    if now.process is Process.RUNNING or replaced:
+        return tuple(failure for failure in failures if failure.kind is not TaskKind.START)
+    return failures
 
 
 class View(msgspec.Struct, frozen=True):

@@ -112,10 +112,7 @@ class Lock:
 
     def _obey(self) -> None:
         """The fence's deadline follows knowledge; forwards only from a write confirmed after the last surrender."""
-        held = self._state.knowledge.held
-        wanted = k.deadline(self._state.knowledge)
-        if held is None or held.t0 < self._given_up:
-            wanted = 0.0
+        wanted = k.armed_until(self._state.knowledge, self._given_up)
         if wanted == self._fence.deadline():
             return
         if wanted == 0.0:

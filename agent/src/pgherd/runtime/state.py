@@ -15,7 +15,7 @@ from pgherd.model.member import Death, MemberStatus, Peer, Pod
 from pgherd.model.position import Position
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings, read_configuration
-from pgherd.model.view import Failure, Task, TaskKind, View
+from pgherd.model.view import Failure, Task, TaskKind, View, forgiven
 from pgherd.runtime.container import Container
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.waiting import Bell
@@ -115,8 +115,7 @@ class State:
             self.stopped_since = None
         restless = server.process in (Process.STARTING, Process.STOPPING)
         self.restless_since = (self.restless_since or now) if restless else None
-        if not server.promoting:
-            self._forgive(server)
+        self.failures = forgiven(self.failures, before, server)
         self._watch_progress(server, now)
         # While it streams, it did so until now: the next look says when that ended.
         if server.streaming or (before is not None and before.streaming):
@@ -124,18 +123,6 @@ class State:
         self.server = server
         if server != before:
             self.decide.ring()
-
-    def _forgive(self, server: Server) -> None:
-        """Failures are forgotten once what failed has worked."""
-        if server.streaming or server.primary:
-            self.failures = ()
-        elif server.process is Process.RUNNING:
-            self.failures = tuple(failure for failure in self.failures if failure.kind is not TaskKind.START)
-
-    def cloned(self) -> None:
-        """The data are new: that the ones before did not start, and could not be rewound, says nothing of them."""
-        kinds = (TaskKind.START, TaskKind.REWIND)
-        self.failures = tuple(failure for failure in self.failures if failure.kind not in kinds)
 
     def _watch_progress(self, server: Server, now: float) -> None:
         """`stalled_since`: neither streaming nor gaining WAL although the leader answers."""

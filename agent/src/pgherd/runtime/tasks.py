@@ -89,8 +89,6 @@ class Tasks:
         else:
             took = self._clock() - task.started
             self._log.info("task-done", f"{task.kind.value} took {took:.2f} s", seconds=round(took, 3))
-            if task.kind is TaskKind.CLONE:
-                self._state.cloned()
             if task.kind is TaskKind.REWIND:
                 # Forgotten once it streams; until then this rung is used up, whatever pg_rewind said.
                 self._state.failed(task.kind, task.target, self._clock(), "it was rewound, and has diverged still")
