@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from pgherd_lab.demo import objects
+from pgherd_lab.demo.cluster import settled
 from tests import lab
-from tests.cluster.stage import Play, Stage, eventually, settled
+from tests.cluster.stage import Play, Stage, eventually
 
 
 @pytest.fixture(scope="session")

@@ -144,11 +144,3 @@ def eventually(what: str, check: Callable[[], T | None], limit: float = 90) -> T
             return found
         time.sleep(0.3)
     raise AssertionError(f"{what}: not within {limit:g} s {problem}")
-
-
-def settled(cluster: Cluster, replicas: int = 2) -> list[dict[str, Any]] | None:
-    """The members once one leads and all replicas stream and may take the lease."""
-    members = cluster.members()
-    streaming = sum(member["state"] == "streaming" and member["candidate"] for member in members)
-    leaders = sum(member["role"] == "leader" for member in members)
-    return members if leaders == 1 and streaming == replicas else None

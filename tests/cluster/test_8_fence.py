@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from pgherd_lab.demo import objects, verdict
+from pgherd_lab.demo.cluster import settled
 from pgherd_lab.demo.console import output
-from tests.cluster.stage import ROOT, Stage, eventually, settled
+from tests.cluster.stage import ROOT, Stage, eventually
 
 UNFENCED = "unfenced"
 

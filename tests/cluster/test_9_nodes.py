@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pgherd_lab.demo import objects
+from pgherd_lab.demo.cluster import settled
 from pgherd_lab.demo.console import Failed
-from tests.cluster.stage import Stage, eventually, settled
+from tests.cluster.stage import Stage, eventually
 from tests.cluster.test_3_clients import FULL
 from tests.cluster.test_8_fence import rows
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import pwd
@@ -25,9 +24,9 @@ import yaml
 from pgherd.model.mapping import boottime
 from tests.ha.harness.installed import ensure
 from tests.ha.harness.pki import Authority
+from tests.ha.harness.python import USER, interpreter
 from tests.ha.harness.wait import eventually
 
-USER = "postgres"
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 12.0
 CONFIGURATION: dict[str, Any] = {
@@ -216,16 +215,6 @@ def certify(authority: Authority, member: Fenced) -> None:
     authority.write(member.root / "tls", server, entry.pw_uid, entry.pw_gid)
     client = authority.issue("pgherd_replication")
     authority.write(member.root / "tls/replication", client, entry.pw_uid, entry.pw_gid)
-
-
-@functools.cache
-def interpreter() -> str:
-    """A Python that the unprivileged user may run too: root's own may lie where only root looks."""
-    for candidate in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}", "/usr/bin/python3"):
-        shell = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "sh", "-c", 'exec "$0" -c ""']
-        if subprocess.run([*shell, candidate], check=False, capture_output=True, timeout=30).returncode == 0:
-            return candidate
-    pytest.skip(f"no Python that user {USER} may run")
 
 
 @contextlib.contextmanager

@@ -192,8 +192,8 @@ MUTANTS = (
             ),
             Patch(
                 COMPARE,
-                "stranger",
-                "return own is not None and cluster is not None and own != cluster",
+                "_of_another",
+                "return own is not None and theirs is not None and own != theirs",
                 "return False",
             ),
         ),

@@ -106,16 +106,13 @@ def schema(user: DeclaredUser) -> Step | None:
     return Step(f"create schema {user.name}", sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(name, name))
 
 
-NOLOGIN = "CREATE ROLE {} PASSWORD {}"
-
-
 def _role(user: DeclaredUser, verifier: str, options: Options, role: Role | None) -> list[Step]:
     name, password = sql.Identifier(user.name), sql.Literal(verifier)
     words = _words(options, role) if user.name != ADMIN else []
     if role is None:
-        # Neither word may stand there twice, nor both.
-        login = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}" if options.flags.get("rolcanlogin", True) else NOLOGIN)
-        made = login.format(name, password)
+        # NOLOGIN comes with the words: both must not stand there.
+        login = sql.SQL("LOGIN PASSWORD" if options.flags.get("rolcanlogin", True) else "PASSWORD")
+        made = sql.SQL("CREATE ROLE {} {} {}").format(name, login, password)
         if words:
             made = sql.SQL(" ").join([made, *words])
         return [Step(f"create role {user.name}", made, secret=True)]

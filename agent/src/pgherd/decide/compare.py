@@ -46,13 +46,16 @@ def identified(view: View) -> str | None:
 
 def stranger(view: View) -> bool:
     """This member's data belongs to another cluster (S6)."""
-    own, cluster = view.server.system_identifier, identified(view)
-    return own is not None and cluster is not None and own != cluster
+    return _of_another(view, identified(view))
 
 
 def foreign(view: View, leader: MemberStatus) -> bool:
     """The leader's own words say that this member's data belongs to another cluster, whoever lost `initialize` (S6)."""
-    own, theirs = view.server.system_identifier, leader.system_identifier
+    return _of_another(view, leader.system_identifier)
+
+
+def _of_another(view: View, theirs: str | None) -> bool:
+    own = view.server.system_identifier
     return own is not None and theirs is not None and own != theirs
 
 

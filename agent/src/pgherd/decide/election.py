@@ -11,13 +11,11 @@ from pgherd.model.lease import Holder, Lease
 from pgherd.model.member import MemberStatus
 from pgherd.model.position import History, Position
 from pgherd.model.server import Data, Process
-from pgherd.model.view import TaskKind, View
+from pgherd.model.view import TaskKind, View, again
 
 EMPTY_HOLDER = Holder(uid="", container="", nonce="", timeline=0, writable=0)
 STEP = 0.3
 """Seconds that each better candidate is given before the next one takes."""
-LONGEST_PAUSE = 60.0
-"""Seconds between two tries of a member whose PostgreSQL fails."""
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -93,7 +91,7 @@ def stands_back(view: View) -> tuple[float, str]:
     """Until when, and for what error, this member leaves the lease to others: trying again at once would spin."""
     kinds = (TaskKind.INITIALISE, TaskKind.START, TaskKind.PROMOTE)
     failed = [failure for failure in view.failures if failure.kind in kinds]
-    return (failed[-1].at + min(LONGEST_PAUSE, 2.0 ** len(failed)), failed[-1].error) if failed else (0.0, "")
+    return (again(failed), failed[-1].error) if failed else (0.0, "")
 
 
 def prepare(view: View, way: Opening, why: str) -> Decision | None:

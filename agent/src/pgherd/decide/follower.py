@@ -8,7 +8,7 @@ from pgherd.model.knowledge import takeable_at
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus
 from pgherd.model.server import Data, Process
-from pgherd.model.view import Failure, TaskKind, View
+from pgherd.model.view import Failure, TaskKind, View, again
 
 STARTS = 3
 """Failed starts as a standby of one leader before the data are replaced."""
@@ -86,10 +86,8 @@ def failures(view: View, kind: TaskKind, leader: MemberStatus) -> list[Failure]:
 
 def clone(view: View, leader: MemberStatus, text: str, now: float, wake: float, replace: bool) -> Decision:
     failed = failures(view, TaskKind.CLONE, leader)
-    if failed:
-        again = failed[-1].at + min(60.0, 2.0 ** len(failed))
-        if now < again:
-            return Decision((), Reason("clone-failed", f"trying again: {failed[-1].error}"), min(wake, again))
+    if failed and now < again(failed):
+        return Decision((), Reason("clone-failed", f"trying again: {failed[-1].error}"), min(wake, again(failed)))
     return Decision((Clone(leader.member, replace),), Reason("clone", f"{text} from {leader.member}"), wake)
 
 
@@ -123,9 +121,8 @@ def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decisio
         return replace(view, leader, text, now, wake)
     if server.process is Process.STOPPED and len(failed) >= STARTS:
         return replace(view, leader, f"PostgreSQL does not start: {failed[-1].error}", now, wake)
-    if server.process is Process.STOPPED and failed and now < failed[-1].at + 2.0 ** len(failed):
-        again = failed[-1].at + 2.0 ** len(failed)
-        return Decision((), Reason("start-failed", f"trying again: {failed[-1].error}"), min(wake, again))
+    if server.process is Process.STOPPED and failed and now < again(failed):
+        return Decision((), Reason("start-failed", f"trying again: {failed[-1].error}"), min(wake, again(failed)))
     if server.process is Process.STOPPED:
         return Decision(
             (Start(writable=False, source=leader.member),),

@@ -55,6 +55,10 @@ def ordinary(view: View, record: Lease, now: float) -> Decision:
         return give_up(view, record, "data-lost", f"the volume holds no usable data ({view.server.data.value})")
     if view.server.process in (Process.STARTING, Process.STOPPING):
         return restless(view, record, now)
+    unpromoted = tried(view, TaskKind.PROMOTE)
+    if unpromoted:
+        # Killed and given up: starting again would promote again, and nobody else would get the lease.
+        return give_up(view, record, "promote-failed", unpromoted[-1].error)
     if view.server.process is Process.RUNNING:
         return promote(view, record, now)
     return restart(view, record, now)
@@ -192,9 +196,6 @@ def busy(view: View, record: Lease, now: float) -> Decision:
 def promote(view: View, record: Lease, now: float) -> Decision:
     """Running in recovery and holding: S2 was settled when the lease was taken; nobody else can have it now."""
     assert record.holder is not None
-    failed = tried(view, TaskKind.PROMOTE)
-    if failed:
-        return give_up(view, record, "promote-failed", failed[-1].error)
     keep = renewal(view, record, now, proved=True)
     if not view.armed:
         return Decision(keep, Reason("unarmed", "waiting for the fence's deadline before promoting"), now + 0.05)
@@ -210,10 +211,6 @@ def restart(view: View, record: Lease, now: float) -> Decision:
     server = view.server
     assert record.holder is not None
     keep = renewal(view, record, now, proved=True)
-    unpromoted = tried(view, TaskKind.PROMOTE)
-    if unpromoted:
-        # Already decided while it ran: starting again would promote again, and nobody else would get the lease.
-        return give_up(view, record, "promote-failed", unpromoted[-1].error)
     if server.position is None:
         return Decision(keep, Reason("measuring", "finding the end of the WAL on disk"), now + 0.2)
     since = max(view.stopped_since if view.stopped_since is not None else now, view.knowledge.held_from)

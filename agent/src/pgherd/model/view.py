@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -42,6 +42,15 @@ class Failure(msgspec.Struct, frozen=True):
     """Timeline that the holder was on."""
     at: float
     error: str
+
+
+LONGEST_PAUSE = 60.0
+"""Seconds between two tries of what fails."""
+
+
+def again(failed: Sequence[Failure]) -> float:
+    """Boot time at which to try again what failed so often: the pause doubles."""
+    return failed[-1].at + min(LONGEST_PAUSE, 2.0 ** len(failed))
 
 
 def forgiven(failures: tuple[Failure, ...], before: Server | None, now: Server) -> tuple[Failure, ...]:

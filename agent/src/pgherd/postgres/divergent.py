@@ -17,6 +17,8 @@ from pgherd.postgres.layout import Layout, environment
 from pgherd.postgres.run import run
 
 SEGMENT_SIZE = 16 * 1024 * 1024
+SEGMENT_NAME = 24
+"""Characters; a longer name is a partial segment's, or a backup label's: kept as well."""
 SUMMARY_LIMIT = 30.0
 
 
@@ -40,12 +42,10 @@ def fork(own: Position, own_history: History, other: int, other_history: History
 
 def keep(layout: Layout, wal: Path, since: int, segment_size: int = SEGMENT_SIZE, move: bool = False) -> Path | None:
     """Copy (or move, within the volume) the segments that reach beyond `since`, with all histories; where they are."""
-    number = since // segment_size
-    per_log = 2**32 // segment_size
     chosen = []
     for path in sorted(wal.iterdir()):
-        match = histories.SEGMENT.match(path.name)
-        if match and int(match[2], 16) * per_log + int(match[3], 16) >= number:
+        number = histories.segment_number(path.name[:SEGMENT_NAME], segment_size)
+        if number is not None and number >= since // segment_size:
             chosen.append(path)
     if not chosen:
         return None

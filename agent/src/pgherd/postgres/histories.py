@@ -29,9 +29,15 @@ def timelines(wal: Path) -> frozenset[int]:
 
 def segments(wal: Path, timeline: int, segment_size: int) -> frozenset[int]:
     """Numbers (position in bytes / segment size) of the WAL segments of one timeline."""
-    found = (SEGMENT.fullmatch(name) for name in _names(wal))
-    per_log = 2**32 // segment_size
-    return frozenset(int(m[2], 16) * per_log + int(m[3], 16) for m in found if m and int(m[1], 16) == timeline)
+    prefix = f"{timeline:08X}"
+    numbers = (segment_number(name, segment_size) for name in _names(wal) if name.startswith(prefix))
+    return frozenset(number for number in numbers if number is not None)
+
+
+def segment_number(name: str, segment_size: int) -> int | None:
+    """Which segment of its timeline a file is, from 0; None when it is none."""
+    match = SEGMENT.fullmatch(name)
+    return int(match[2], 16) * (2**32 // segment_size) + int(match[3], 16) if match else None
 
 
 def read(wal: Path, timeline: int) -> History:

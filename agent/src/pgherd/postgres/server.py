@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from pgherd.model.mapping import boottime
-from pgherd.model.position import History, Position
+from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, Settings
 from pgherd.model.slots import slot_name
@@ -75,15 +75,6 @@ class PostgresServer:
     async def probe(self, limit: float = 3.0) -> Health:
         """Proof of health: a new connection and a durable write, `limit` seconds each (retry_timeout)."""
         return await self._prober.probe(limit)
-
-    async def histories(self) -> dict[int, History]:
-        """Every history file in pg_wal (a skipped number has an empty one)."""
-        numbers = histories.timelines(self.layout.wal)
-        return {number: histories.read(self.layout.wal, number) for number in sorted(numbers)}
-
-    def highest_timeline(self) -> int:
-        """The largest timeline number in pg_wal: a new one must be above it."""
-        return max(histories.timelines(self.layout.wal), default=0)
 
     async def connection(self, database: str = "postgres") -> Connection:
         """A new superuser connection over the local socket, rows as dicts, autocommit. The caller closes it."""
@@ -156,11 +147,13 @@ class PostgresServer:
             configure.mark_standby(self.layout)
             histories.prepare_recovery(self.layout.wal, control.position)
 
-    async def _configure(self, configuration: Configuration, source: Source | None) -> None:
-        """Write what changed, and reload."""
+    async def _configure(self, configuration: Configuration, source: Source | None) -> bool:
+        """Write what changed, and reload; whether anything did."""
         arguments = (self.layout, self._settings, self._identity, configuration, source)
-        if await asyncio.to_thread(configure.write, *arguments):
+        changed = await asyncio.to_thread(configure.write, *arguments)
+        if changed:
             await self._link.signal(signal.SIGHUP)
+        return changed
 
     async def follow(self, source: Source | None, configuration: Configuration) -> None:
         """Point a running standby at `source` by a reload; its WAL receiver starts anew."""
@@ -169,8 +162,8 @@ class PostgresServer:
 
     async def reload(self, configuration: Configuration) -> bool:
         """Write what changed and reload; whom it follows stays. Whether a parameter waits for a restart."""
-        await self._configure(configuration, configure.AS_IT_IS)
-        await asyncio.sleep(0.1)  # the postmaster reads the files after the signal
+        if await self._configure(configuration, configure.AS_IT_IS):
+            await asyncio.sleep(0.1)  # the postmaster reads the files after the signal
         sql = "SELECT EXISTS (SELECT FROM pg_settings WHERE pending_restart) AS pending"
         self._observer.pending_restart = bool((await self._query(sql))["pending"])
         return self._observer.pending_restart

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pgherd.model.member import MemberStatus, Pod
+from pgherd.rest.client import Heard
 from pgherd.runtime.ports import Clock
 from pgherd.runtime.state import State
 from pgherd.runtime.waiting import Bell
 
-Heard = Callable[[Pod, MemberStatus | None], None]
 Ask = Callable[[tuple[Pod, ...], Heard], Awaitable[Any]]
 """(pods, heard) -> calls `heard` for each of them as soon as it has answered or its time is up."""
 

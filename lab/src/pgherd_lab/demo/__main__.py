@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from pgherd_lab.demo import objects, verdict
-from pgherd_lab.demo.cluster import Cluster
+from pgherd_lab.demo.cluster import Cluster, settled
 from pgherd_lab.demo.console import Failed, fail, output, run, say, step, wait
 from pgherd_lab.paths import state_folder
 
@@ -54,14 +54,6 @@ def converge(kubeconfig: str, image: str) -> None:
     step("the playbook; to run it again:")
     say(f"K8S_AUTH_KUBECONFIG={kubeconfig} PGHERD_IMAGE={image} {' '.join(command)}")
     run(command, environment={**os.environ, "K8S_AUTH_KUBECONFIG": kubeconfig, "PGHERD_IMAGE": image})
-
-
-def settled(cluster: Cluster) -> list[dict[str, Any]] | None:
-    """The members once one leads and all replicas stream from it and may take its place."""
-    members = cluster.members()
-    roles = sorted(member["role"] for member in members)
-    streaming = sum(member["state"] == "streaming" and member["candidate"] for member in members)
-    return members if "leader" in roles and streaming >= REPLICAS else None
 
 
 def version_matches(cluster: Cluster) -> None:

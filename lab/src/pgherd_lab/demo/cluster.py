@@ -69,3 +69,11 @@ class Cluster:
     def members(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.ask("list", "--format", "json"))["members"]
         return found
+
+
+def settled(cluster: Cluster, replicas: int = 2) -> list[dict[str, Any]] | None:
+    """The members once one leads and all replicas stream and may take the lease."""
+    members = cluster.members()
+    streaming = sum(member["state"] == "streaming" and member["candidate"] for member in members)
+    leaders = sum(member["role"] == "leader" for member in members)
+    return members if leaders == 1 and streaming == replicas else None
