@@ -19,10 +19,14 @@ import click
 from pgherd_lab.demo import objects, verdict
 from pgherd_lab.demo.cluster import Cluster, settled
 from pgherd_lab.demo.console import Failed, fail, output, run, say, step, wait
+from pgherd_lab.errors import LabError
+from pgherd_lab.locks import locked
 from pgherd_lab.paths import state_folder
 
 NAME, USER, REPLICAS = "demo", "demo", 2
 LAB = (sys.executable, "-m", "pgherd_lab")
+LONGEST = 1800.0
+"""Seconds that a second demonstration waits for the first: they would break each other's cluster."""
 
 
 def lab(*arguments: str) -> None:
@@ -180,8 +184,9 @@ def demonstrate(fault: str) -> int:
 def main(fault: str) -> None:
     """Bring up the lab, provision a cluster, break its primary and show the failover."""
     try:
-        sys.exit(demonstrate(fault))
-    except Failed as error:
+        with locked(state_folder() / "demo.lock", "another demonstration on this lab", say, LONGEST):
+            sys.exit(demonstrate(fault))
+    except (Failed, LabError) as error:
         sys.exit(fail(str(error)))
 
 
