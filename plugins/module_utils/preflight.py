@@ -15,7 +15,7 @@ from .names import FIELD_MANAGER, KINDS, path
 _MANAGE = ("get", "list", "create", "patch", "delete")
 # What the play does itself, and what it hands on to the pods: nobody may grant a right that he does not have.
 RIGHTS: Mapping[str, tuple[str, ...]] = {
-    "ConfigMap": _MANAGE,
+    "ConfigMap": (*_MANAGE, "watch"),
     "Endpoints": (*_MANAGE, "watch"),
     "PersistentVolumeClaim": _MANAGE,
     "Pod": ("list", "watch", "patch"),

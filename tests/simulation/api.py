@@ -16,8 +16,19 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from pgherd.kubernetes.follow import follow
-from pgherd.kubernetes.store import ConfigSeen, Conflict, LockSeen, PodSeen, Refused, Stores, Unanswered
+from pgherd.kubernetes.memory import changed
+from pgherd.kubernetes.store import (
+    ConfigSeen,
+    Conflict,
+    LockSeen,
+    PodSeen,
+    Refused,
+    RequestsSeen,
+    Stores,
+    Unanswered,
+)
 from pgherd.model.lease import Lease, MalformedLease, from_annotations, to_annotations
+from pgherd.model.request import Request
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.world import API, World
 
@@ -67,6 +78,7 @@ class Store:
         self.lock = Cell(LockSeen(free, "1"))
         self.configuration = Cell(ConfigSeen(version="1", config=self.config))
         self.pods: Cell[tuple[PodSeen, ...]] = Cell(())
+        self.requests = Cell(RequestsSeen(version="1"))
 
     def next_version(self) -> str:
         self.version += 1
@@ -91,6 +103,13 @@ class Store:
         changed: dict[str, Any] = {**annotations, "version": self.next_version()}
         self.configuration.put(msgspec.structs.replace(before, **changed))
         return self.configuration.value
+
+    def write_requests(self, changes: Mapping[str, Request | None], version: str) -> RequestsSeen:
+        before = self.requests.value
+        if before.version != version:
+            raise Conflict("patch configmap: the object has been modified")
+        self.requests.put(changed(before, changes, self.next_version()))
+        return self.requests.value
 
 
 def describe(record: Lease) -> str:
@@ -237,6 +256,22 @@ class SimConfig:
         return follow(self._source, lambda: 60.0, lambda text: None)
 
 
+class SimRequests:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._source = Source(client, client.store.requests, lambda seen: seen.version, "configmap demo-ha-failover")
+
+    async def read(self, limit: float) -> RequestsSeen:
+        return await self._client.request("get configmap", lambda: self._client.store.requests.value, limit)
+
+    async def write(self, changes: Mapping[str, Request | None], version: str, limit: float) -> RequestsSeen:
+        store = self._client.store
+        return await self._client.request("patch configmap", lambda: store.write_requests(changes, version), limit)
+
+    def follow(self) -> AsyncIterator[RequestsSeen]:
+        return follow(self._source, lambda: 60.0, lambda text: None)
+
+
 class SimPods:
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -259,4 +294,7 @@ class SimSecrets:
 
 
 def stores(client: Client, silence: Callable[[], float]) -> Stores:
-    return Stores(lock=SimLock(client, silence), config=SimConfig(client), pods=SimPods(client), secrets=SimSecrets())
+    return Stores(
+        lock=SimLock(client, silence), config=SimConfig(client), pods=SimPods(client), secrets=SimSecrets(),
+        requests=SimRequests(client),
+    )  # fmt: skip

@@ -15,6 +15,7 @@ import msgspec
 
 from pgherd.kubernetes.store import ConfigSeen, LockSeen
 from pgherd.model.lease import Lease
+from pgherd.model.request import Request, Verb
 from tests.simulation.api import Weather
 from tests.simulation.cluster import TIMINGS, Cluster, configured
 from tests.simulation.database import Branch, Data
@@ -41,7 +42,7 @@ class Faults:
             (4, self.api_bad), (4, self.terminate), (4, self.kill_postmaster), (2, self.edit_lock),
             (1, self.delete_lock), (1, self.delete_config), (2, self.step_clock), (1, self.swap_volume),
             (2, self.kill_everything), (3, self.force_delete), (2, self.lose_memory), (2, self.change_timing),
-            (2, self.stop_writes),
+            (2, self.stop_writes), (5, self.ask_switchover), (2, self.ask_member),
         ]  # fmt: skip
         random = self.cluster.world.random
         strike = random.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0]
@@ -304,6 +305,21 @@ class Faults:
             container.sick_since = container.sick_since or self.cluster.world.now
             self.cluster.world.after(length, lambda: setattr(container, "sick_since", None))
         return f"the volume of {member.name} takes no writes for {length:.1f} s"
+
+    def _ask(self, verb: Verb, member: str | None) -> str:
+        store = self.cluster.store
+        request = Request(f"r{len(store.requests.value.requests)}", verb, member, at=f"{self.cluster.world.now:09.3f}")
+        store.write_requests({request.id: request}, store.requests.value.version)
+        return f"a person asks for {verb.value}{f' of {member}' if member else ''}"
+
+    def ask_switchover(self) -> str:
+        world = self.cluster.world
+        return self._ask(Verb.SWITCHOVER, world.random.choice([None, *self.cluster.names]))
+
+    def ask_member(self) -> str:
+        world = self.cluster.world
+        verb = world.random.choice([Verb.RESTART, Verb.RESTART, Verb.RELOAD, Verb.REINITIALIZE, Verb.FAILOVER])
+        return self._ask(verb, self._anybody().name)
 
     def step_clock(self) -> str:
         member, seconds = self._anybody(), self.cluster.world.between(-100, 100)

@@ -30,6 +30,8 @@ class Instance:
     recovery: bool = True
     promoting: bool = False
     stopping: bool = False
+    shut_down: int | None = None
+    """Its last checkpoint is written, here; what hangs (an archiver, a sender) keeps its processes alive."""
     writes_since: float = 0.0
     """Virtual time at which it began to accept writes."""
     following: str | None = None
@@ -37,7 +39,7 @@ class Instance:
 
     @property
     def accepts_writes(self) -> bool:
-        return self.running and not self.recovery
+        return self.running and not self.recovery and self.shut_down is None
 
 
 @dataclass
@@ -82,7 +84,7 @@ class Fence:
         """A killing pass that ends empty."""
         killed, self.instance, self.dead = self.instance, None, True
         if killed is not None:
-            self.container.instance_ended(killed, clean=False)
+            self.container.instance_ended(killed, clean=killed.shut_down is not None)
 
     def postmaster_died(self) -> None:
         """Its children can acknowledge commits until the next look."""

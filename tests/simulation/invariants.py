@@ -164,6 +164,8 @@ class Checks:
         leader = self._cluster.members[record.leader].container
         if leader is None or leader not in self._writers() or record.address != leader.member.address:
             return False
+        if any(not request.finished for request in self._cluster.store.requests.value.requests):
+            return False
         others = [member for name, member in self._cluster.members.items() if name != record.leader]
         named = {candidate.member for candidate in record.candidates}
         return all(self._streams(member.container) and member.name in named for member in others)

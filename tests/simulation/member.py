@@ -221,12 +221,17 @@ class Container:
         instance.writes_since = self.world.now
         cluster.checks.one_primary()
 
-    def shut_down(self, instance: Instance) -> None:
-        """A fast shutdown sends everything to whoever streams before it ends."""
+    def flush(self, instance: Instance) -> None:
+        """The shutdown's checkpoint: the last that is written."""
         cluster = self.member.cluster
         if instance.accepts_writes:
             cluster.grow(self, 1)
             cluster.stream(self.member.name, everything=True)
+            instance.shut_down = self.volume.data.lsn if self.volume.data else None
+
+    def shut_down(self, instance: Instance) -> None:
+        """A fast shutdown sends everything to whoever streams before it ends."""
+        self.flush(instance)
         self.fence.instance = None
         self.instance_ended(instance, clean=True)
 

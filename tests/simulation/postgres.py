@@ -63,7 +63,8 @@ class SimPostgres:
             return Server(process=Process.STARTING, primary=primary, promoting=primary, **common)
         return Server(
             process=Process.STOPPING if instance.stopping else Process.RUNNING,
-            primary=instance.accepts_writes or instance.promoting,
+            primary=not instance.recovery or instance.promoting,
+            shut_down=instance.shut_down,
             promoting=instance.promoting and instance.recovery,
             following=instance.following,
             streaming=instance.streaming,
@@ -199,8 +200,10 @@ class SimPostgres:
         assert data is not None
         return data
 
-    async def stop(self, limit: float, /) -> None:
+    async def stop(self, limit: float, checkpoint: float = 0.0, /) -> None:
         instance = self._fence.instance
+        if checkpoint:
+            await self._takes(0.01, 1.0)
         if instance is not None:
             instance.stopping = True
             if instance.promoting and instance.recovery:
@@ -208,7 +211,11 @@ class SimPostgres:
                 return
             await self._takes(0.05, 0.6)
             if self._fence.instance is instance:
-                self._container.shut_down(instance)
+                if self._world.chance(0.15):
+                    self._container.flush(instance)
+                    await asyncio.sleep(limit)
+                else:
+                    self._container.shut_down(instance)
         await self.kill()
 
     async def kill(self) -> None:

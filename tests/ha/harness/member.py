@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import IO
 
@@ -57,6 +58,16 @@ class Member:
             "TMPDIR": str(folder / "tmp"),
             "HOME": str(folder / "tmp"),
         }
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """What a person types in the pod: `pgherd <words>`."""
+        command = [
+            "nsenter", f"--net=/run/netns/{self.namespace}", sys.executable, "-c",
+            "from pgherd.cli import main; main()", *words,
+        ]  # fmt: skip
+        return subprocess.run(
+            command, env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+        )
 
     def start(self) -> None:
         """A new container of the pod."""

@@ -80,6 +80,7 @@ class Objects:
         config = {"config": json.dumps(configuration)}
         for name, content in ((f"{self.cluster}-ha", free), (f"{self.cluster}-ha-config", config)):
             self.client.create(core_v1.Endpoints(metadata=ObjectMeta(name=name, annotations=content)))
+        self.client.create(core_v1.ConfigMap(metadata=ObjectMeta(name=f"{self.cluster}-ha-failover")))
 
     def _rights(self) -> None:
         """Exactly what the play grants the agents."""
@@ -91,6 +92,12 @@ class Objects:
                 apiGroups=[""],
                 resources=["endpoints"],
                 resourceNames=names,
+            ),
+            PolicyRule(
+                ["get", "patch", "watch", "list"],
+                apiGroups=[""],
+                resources=["configmaps"],
+                resourceNames=[f"{self.cluster}-ha-failover"],
             ),
             PolicyRule(["get", "list", "watch", "patch"], apiGroups=[""], resources=["pods"]),
             PolicyRule(

@@ -139,6 +139,7 @@ def test_a_member_may_do_what_its_agent_does_and_no_more() -> None:
     """By name, but for the list of pods, which RBAC cannot restrict to a label. No pods/exec, nothing cluster-wide."""
     assert rules() == [
         ("endpoints", ["demo-ha", "demo-ha-config"], ["get", "list", "watch", "patch"]),
+        ("configmaps", ["demo-ha-failover"], ["get", "list", "watch", "patch"]),
         ("pods", [], ["list", "watch"]),
         ("pods", [each["pod"] for each in cluster()["members"]], ["patch"]),
         ("secrets", ["demo-pguser-demo"], ["get"]),

@@ -285,7 +285,7 @@ def test_a_living_postmaster_is_waited_for_and_the_lease_kept(process: Process) 
 
 
 @pytest.mark.parametrize(
-    ("kind", "bound"), [(TaskKind.START, 310.0), (TaskKind.STOP, 70.0), (TaskKind.KILL, 310.0), (TaskKind.PROMOTE, 310)]
+    ("kind", "bound"), [(TaskKind.START, 310.0), (TaskKind.STOP, 90.0), (TaskKind.KILL, 310.0), (TaskKind.PROMOTE, 310)]
 )
 def test_a_task_counts_as_life_within_its_bound(kind: TaskKind, bound: float) -> None:
     for age, renewed in ((bound - 1, True), (bound + 1, False)):

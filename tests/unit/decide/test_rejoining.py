@@ -21,7 +21,8 @@ from tests.unit.decide.views import (
 )
 
 from pgherd.decide import decide
-from pgherd.decide.leaving import CATCH_UP, STOP
+from pgherd.decide.handing import CATCH_UP
+from pgherd.decide.leaving import STOP
 from pgherd.model.actions import Action, Clone, Decision, Exit, Kill, PollPeers, Rewind, Start, Stop, WriteLease
 from pgherd.model.knowledge import Knowledge, WriteKind
 from pgherd.model.lease import Handover, Lease
@@ -197,8 +198,8 @@ def leaving(**changes: Any) -> Decision:
     ("changes", "code", "actions"),
     [
         ({"server": primary(process=Process.CRASHED, primary=False)}, "leaving", (Kill(),)),
-        ({"server": primary()}, "leaving", (Stop(STOP), PollPeers())),
-        ({"server": primary(), "configuration": HASTY}, "leaving", (Stop(7), PollPeers())),
+        ({"server": primary()}, "leaving", (Stop(STOP, checkpoint=True), PollPeers())),
+        ({"server": primary(), "configuration": HASTY}, "leaving", (Stop(7, checkpoint=True), PollPeers())),
         ({"server": primary(), "task": Task(TaskKind.STOP, NOW)}, "leaving", (PollPeers(),)),
         ({"server": stopped(), "task": Task(TaskKind.KILL, NOW)}, "leaving", (PollPeers(),)),
         ({"task": Task(TaskKind.CLONE, NOW), "server": Server()}, "leaving", (Stop(STOP), PollPeers())),
@@ -230,7 +231,7 @@ UNMEASURED = stopped(clean=True, position=None)
 def test_a_target_that_may_lack_something_is_waited_for_and_then_not_named(server: Server) -> None:
     """Named before it has everything, it would take at once what it should wait for, or never take at all."""
     early = leaving(server=server, stopped_since=NOW - CATCH_UP + 0.1)
-    assert (early.reason.code, early.actions) == ("handing-over", (PollPeers(),))
+    assert (early.reason.code, early.actions) == ("handing-over", (PollPeers(urgent=True),))
     late = leaving(server=server, stopped_since=NOW - CATCH_UP)
     assert writes(late.actions)[WriteKind.RELEASE].free
 
@@ -244,7 +245,7 @@ def test_without_a_candidate_the_lease_is_released(words: Any) -> None:
 
 def test_a_replica_leaves_without_a_word_on_the_lease() -> None:
     found = view(terminating=True)
-    assert decide(found, NOW).actions == (Stop(STOP), PollPeers())
+    assert decide(found, NOW).actions == (Stop(STOP),)
     assert decide(msgspec.structs.replace(found, server=stopped()), NOW).actions == (Exit(),)
 
 

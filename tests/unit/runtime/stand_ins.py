@@ -127,7 +127,7 @@ class FakePostgres:
         await self._do(f"promote {timeline}")
         return Position(timeline, 100)
 
-    async def stop(self, limit: float, /) -> None:
+    async def stop(self, limit: float, checkpoint: float = 0.0, /) -> None:
         await self._do("stop")
 
     async def kill(self) -> None:

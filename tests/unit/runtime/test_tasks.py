@@ -22,7 +22,11 @@ class Stage(Bench):
         self.server = FakePostgres()
         self.looks = 0
         self.writable: list[Position | None] = []
-        self.tasks = Tasks(self.state, self.server, self.look, self.clock, self.log, self.writable.append)
+        self.ended: list[tuple[str, str]] = []
+        self.tasks = Tasks(
+            self.state, self.server, self.look, self.clock, self.log, self.writable.append,
+            lambda request, error: self.ended.append((request, error)),
+        )  # fmt: skip
         self.state.saw_pods((PodSeen(Pod("demo-1", "u1", address="10.0.0.2")),))
 
     async def look(self) -> None:

@@ -1,4 +1,4 @@
-"""The commands. Each prints and ends; nothing here changes a cluster."""
+"""The group, and the commands that look. Each prints and ends; nothing here changes a cluster."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def of_cluster(command: F) -> F:
     epilog="Exit status: 0 done, 1 it could not be done (standard error says why), 2 wrong usage.",
 )
 def pgherd() -> None:
-    """Look at a PostgreSQL cluster that pgherd runs.
+    """Look at a PostgreSQL cluster that pgherd runs, and ask its agents for a change.
 
     Every command asks the Kubernetes API itself, and `list` then each member's agent, one second each: it works in
-    any pod of the cluster, also beside an agent that is frozen. Nothing is changed.
+    any pod of the cluster, also beside an agent that is frozen.
     """
 
 
-def _target(**asked: str | None) -> Target:
+def find_target(**asked: str | None) -> Target:
     from pgherd.cli import target
     from pgherd.model.settings import InvalidSetting
 
@@ -57,7 +57,7 @@ def _target(**asked: str | None) -> Target:
         raise click.ClickException(str(error)) from None
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def perform(work: Coroutine[Any, Any, T]) -> T:
     from pgherd.cli.observe import NoCluster, explain
     from pgherd.kubernetes.store import StoreError
     from pgherd.model.settings import InvalidSetting
@@ -71,7 +71,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 def _read(asked: dict[str, str | None]) -> Observation:
     from pgherd.cli import observe
 
-    return _run(observe.read(_target(**asked)))
+    return perform(observe.read(find_target(**asked)))
 
 
 @pgherd.command("list")
@@ -85,15 +85,15 @@ def list_(form: str, watch: float | None, **asked: str | None) -> None:
     member whose agent did not answer within a second; its role is then what the lock says. Lag is WAL that a
     member has not received, in MB; JSON has bytes, and `replay_lag` too.
     """
-    where = _target(**asked)
+    where = find_target(**asked)
     if watch is None:
-        _list(where, form)
+        show_members(where, form)
         return
     try:
         while True:
             click.clear()
             try:
-                _list(where, form)
+                show_members(where, form)
             except click.ClickException as error:
                 click.echo(f"Error: {error.message}", err=True)
             time.sleep(watch)
@@ -101,10 +101,10 @@ def list_(form: str, watch: float | None, **asked: str | None) -> None:
         return
 
 
-def _list(where: Target, form: str) -> None:
+def show_members(where: Target, form: str) -> None:
     from pgherd.cli import observe, show, table
 
-    seen = _run(observe.look(where))
+    seen = perform(observe.look(where))
     shown = table.table(seen)
     if form == "table":
         show.members(shown, seen.lock.record, show.console())

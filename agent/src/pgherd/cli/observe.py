@@ -12,6 +12,7 @@ from pgherd.cli.target import Target
 from pgherd.kubernetes.client import connect
 from pgherd.kubernetes.endpoints import EndpointsConfig, EndpointsLock
 from pgherd.kubernetes.pods import ClusterPods
+from pgherd.kubernetes.requests import ConfigMapRequests
 from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen, Refused
 from pgherd.model.member import MemberStatus, Pod
 from pgherd.model.settings import KubernetesSettings
@@ -38,7 +39,7 @@ class Observation(msgspec.Struct, frozen=True):
 
 
 class Api:
-    """The reads that the commands need."""
+    """What the commands read, and the requests that they write."""
 
     def __init__(self, target: Target) -> None:
         self._client = connect(KubernetesSettings(kubeconfig=target.kubeconfig), target.namespace)
@@ -48,6 +49,7 @@ class Api:
             self._client, self._client, f"{name}-ha", target.postgres_port, lambda: LIMIT, _ignore
         )  # fmt: skip
         self._config = EndpointsConfig(self._client, f"{name}-ha-config", _ignore)
+        self.requests = ConfigMapRequests(self._client, f"{name}-ha-failover", _ignore)
         self._pods = ClusterPods(self._client, name, target.label_prefix, _ignore)
 
     async def lock(self) -> LockSeen:

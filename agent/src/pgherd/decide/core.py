@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pgherd.decide import election, follower, holder, leaving
+import msgspec
+
+from pgherd.decide import asked, election, follower, holder, leaving, switchover
 from pgherd.model.actions import Action, Decision, Kill, Reason
 from pgherd.model.knowledge import deadline, holds
 from pgherd.model.server import Process
@@ -18,7 +20,7 @@ def decide(view: View, now: float) -> Decision:
     if holds(view.knowledge, now):
         if now >= deadline(view.knowledge):
             return unsafe(view, "lease-ending", "the lease was not renewed in time")
-        return holder.decide(view, now)
+        return asked.also(view, held(view, now))
     if view.server.primary or (view.task and view.task.kind is TaskKind.PROMOTE):
         return unsafe(
             view, "primary-without-lease", "PostgreSQL accepts writes and this member does not hold the lease"
@@ -30,7 +32,17 @@ def decide(view: View, now: float) -> Decision:
     record = view.knowledge.record
     if not record.free and (record.leader is None or record.holder is None):
         return without_lease(view)
-    return election.decide(view, now) or follower.decide(view, now)
+    return election.decide(view, now) or asked.also(view, follower.decide(view, now))
+
+
+def held(view: View, now: float) -> Decision:
+    """This member holds the lease; what people asked for comes before its everyday."""
+    record = view.knowledge.record
+    assert record is not None
+    decision = switchover.decide(view, record, now) or holder.decide(view, now)
+    if decision.reason.code != "primary":
+        return decision
+    return msgspec.structs.replace(decision, actions=(*decision.actions, *switchover.answers(view, record, now)))
 
 
 def unsafe(view: View, code: str, text: str) -> Decision:

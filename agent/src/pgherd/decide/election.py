@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare
+from pgherd.decide import compare, forced
+from pgherd.decide.forced import Opening
 from pgherd.model.actions import Action, Decision, Loser, PollPeers, Reason, Start, WriteLease
 from pgherd.model.knowledge import WriteKind, takeable_at
 from pgherd.model.lease import Holder, Lease
@@ -16,14 +17,8 @@ from pgherd.model.view import TaskKind, View, again
 EMPTY_HOLDER = Holder(uid="", container="", nonce="", timeline=0, writable=0)
 STEP = 0.3
 """Seconds that each better candidate is given before the next one takes."""
-
-
-class Opening(msgspec.Struct, frozen=True):
-    """Why and since when the lease may be taken."""
-
-    since: float
-    reason: Reason
-    proof: bool
+TAKE_BACK = 5.0
+"""Seconds that the named member has to take what was handed to it; then who gave it may take it back."""
 
 
 def opening(view: View, now: float) -> Opening | float:
@@ -37,12 +32,18 @@ def opening(view: View, now: float) -> Opening | float:
     given = record.handover if now < takeable_at(known) else None
     if given and (given.to, given.incarnation, given.epoch) == (view.member, view.server.incarnation, record.epoch):
         return Opening(known.first_seen, Reason("handover", f"{record.leader} handed the lease over"), True)
+    own = record.holder is not None and record.holder.uid == view.uid and record.leader == view.member
+    untaken = known.first_seen + TAKE_BACK if given and own and view.server.process is Process.STOPPED else None
+    if given and untaken is not None and now >= untaken:
+        return Opening(
+            untaken, Reason("handover-untaken", f"{given.to} did not take the lease: it is taken back"), True
+        )
     if view.predecessor_held and record.leader == view.member:
         # The holder of that lease is dead for certain, whatever state it left the data in.
         return Opening(
             known.first_seen, Reason("predecessor-dead", "the lease was made by an earlier container of this pod"), True
         )
-    ends = takeable_at(known)
+    ends = min(takeable_at(known), untaken or takeable_at(known))
     if dead(view, record) and view.death_seen is not None:
         after = view.death_seen + view.configuration.early_takeover_delay
         if now >= after:
@@ -71,7 +72,7 @@ def decide(view: View, now: float) -> Decision | None:
     """A decision while the lease can be taken; None while somebody else's stands."""
     record = view.knowledge.record
     assert record is not None
-    way = opening(view, now)
+    way = forced.way(view, opening(view, now))
     if isinstance(way, float):
         return None
     until, error = stands_back(view)
@@ -81,10 +82,10 @@ def decide(view: View, now: float) -> Decision | None:
         return found_cluster(view, record, way, now)
     why = able(view, record)
     if why is not None:
-        return prepare(view, way, why)
+        return forced.answered(view, record, prepare(view, way, why), why, now)
     if way.reason.code == "predecessor-dead":
         return take(view, record, way, ())
-    return race(view, record, way, now)
+    return forced.answered(view, record, race(view, record, way, now), None, now)
 
 
 def stands_back(view: View) -> tuple[float, str]:
@@ -140,24 +141,23 @@ def unfit(view: View, record: Lease, position: Position, history: History) -> st
     if why is not None:
         return why
     lag = record.optime - position.lsn
-    if lag > view.configuration.maximum_lag_on_failover:
+    if lag > view.configuration.maximum_lag_on_failover and not forced.accepts_loss(view):
         return f"it is {lag} bytes behind"
     return None
 
 
 def race(view: View, record: Lease, way: Opening, now: float) -> Decision:
     """All peers were asked since the lease opened: who is best takes, the others give it a head start."""
-    ended = compare.heard(view, way.since, but=record.leader)
+    if way.reason.code == "handover":
+        return accept(view, record, way, now)
+    force = way.reason.code == forced.CODE
+    ended = compare.heard(view, way.since, but=None if force else record.leader)
     if ended is None:
         return Decision((PollPeers(),), Reason("asking", f"{way.reason.text}; asking the others"), now + 0.5)
-    position, given = view.server.position, record.handover
-    if way.reason.code == "handover" and given and position and position.lsn < given.lsn:
-        text = f"{given.lsn - position.lsn} bytes up to the handover were not received"
-        return Decision((), Reason("catching-up", text), now + 0.1)
     for status in compare.answers(view, way.since):
         if status.role == "primary":
             return Decision((PollPeers(),), Reason("primary-answers", f"{status.member} runs as primary"), now + 0.5)
-        if status.holds_until > 0 and not way.proof:
+        if status.holds_until > 0 and (force or not way.proof):
             return Decision(
                 (PollPeers(),), Reason("holder-answers", f"{status.member} says that it holds the lease"), now + 0.5
             )
@@ -167,12 +167,23 @@ def race(view: View, record: Lease, way: Opening, now: float) -> Decision:
             (PollPeers(),), Reason("outsider", f"{way.reason.text}; not a recorded candidate, and {outside}"), now + 1.0
         )
     better, losers = rank(view, record, way.since)
-    if way.reason.code == "handover":
+    if forced.asked(view) is not None:
         better = 0
     # From when the last answer came: a silent member keeps everybody waiting alike, and would level the ranks.
     wait = max(way.since, ended) + better * STEP
     if now < wait:
         return Decision((), Reason("yielding", f"{better} better candidates go first"), wait)
+    return take(view, record, way, losers)
+
+
+def accept(view: View, record: Lease, way: Opening, now: float) -> Decision:
+    """Named by who stopped for it: nobody need be asked, since nobody else may take it now."""
+    position, given = view.server.position, record.handover
+    assert position is not None and given is not None
+    if position.lsn < given.lsn:
+        text = f"{given.lsn - position.lsn} bytes up to the handover were not received"
+        return Decision((), Reason("catching-up", text), now + 0.05)
+    _, losers = rank(view, record, 0.0)
     return take(view, record, way, losers)
 
 

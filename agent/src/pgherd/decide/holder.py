@@ -20,6 +20,7 @@ from pgherd.model.actions import (
 )
 from pgherd.model.knowledge import WriteKind
 from pgherd.model.lease import Handover, Lease
+from pgherd.model.position import Position
 from pgherd.model.server import Data, Process
 from pgherd.model.slots import slot_name
 from pgherd.model.view import Failure, TaskKind, View
@@ -43,7 +44,8 @@ def decide(view: View, now: float) -> Decision:
 
 def ordinary(view: View, record: Lease, now: float) -> Decision:
     """The cluster has an identity, and this member's data is of it."""
-    if view.server.primary and not view.server.promoting:
+    stops = view.task is not None and view.task.kind in (TaskKind.STOP, TaskKind.KILL, TaskKind.RESTART)
+    if view.server.primary and not view.server.promoting and not stops:
         return primary(view, record, now)
     if view.task is not None:
         return busy(view, record, now)
@@ -73,10 +75,12 @@ def fresh(view: View, record: Lease) -> Lease:
     """The record with what its holder keeps up to date; its own name, too, in case that a person edited it."""
     server = view.server
     assert record.holder is not None
-    optime = server.position.lsn if server.primary and server.position else record.optime
+    # While it stops its standbys stop streaming: who may take the lease is settled then.
+    serves = server.primary and server.process is Process.RUNNING
+    optime = server.position.lsn if serves and server.position else record.optime
     return msgspec.structs.replace(
         record, leader=view.member, ttl=view.configuration.ttl, optime=optime,
-        candidates=compare.candidates(view, record) if server.primary else record.candidates,
+        candidates=compare.candidates(view, record) if serves else record.candidates,
         slots=dict(view.slot_positions), handover=None, released=None,
     )  # fmt: skip
 
@@ -180,14 +184,20 @@ def restless(view: View, record: Lease, now: float) -> Decision:
     return Decision(keep, Reason(state, f"PostgreSQL is {state} since {now - since:.1f} s"), soon(view, now))
 
 
+def within_bound(view: View, now: float) -> bool:
+    """Whether the long action that runs is within its own time limit (runtime.tasks enforces it)."""
+    task, configuration = view.task, view.configuration
+    stop = configuration.primary_stop_timeout + 30
+    limits = {TaskKind.STOP: stop, TaskKind.RESTART: stop + configuration.primary_start_timeout}
+    return task is not None and now - task.started < limits.get(task.kind, configuration.primary_start_timeout + 10)
+
+
 def busy(view: View, record: Lease, now: float) -> Decision:
     """A long action runs: alive within its own bound counts as health."""
     task = view.task
     assert task is not None
-    limits = {TaskKind.STOP: view.configuration.primary_stop_timeout + 10}
-    alive = now - task.started < limits.get(task.kind, view.configuration.primary_start_timeout + 10)
     return Decision(
-        renewal(view, record, now, alive),
+        renewal(view, record, now, within_bound(view, now)),
         Reason(task.kind.value, f"{task.kind.value} since {now - task.started:.1f} s"),
         soon(view, now),
     )
@@ -240,15 +250,20 @@ def restart(view: View, record: Lease, now: float) -> Decision:
     )
 
 
-def successor(view: View, record: Lease) -> str | None:
-    """The best candidate that answers and stays."""
+def successors(view: View, record: Lease) -> dict[str, Position]:
+    """The recorded candidates that answer and stay, with what they have."""
     named = {candidate.member: candidate.incarnation for candidate in record.candidates}
-    fit = [
-        (status.position, status.member)
+    return {
+        status.member: status.position
         for status in compare.answers(view)
         if named.get(status.member) == status.incarnation and not status.terminating and status.position
-    ]
-    return max(fit)[1] if fit else None
+    }
+
+
+def successor(view: View, record: Lease) -> str | None:
+    """The best of them; of equals the first by name, as elections choose."""
+    there = successors(view, record)
+    return min(there, key=lambda name: (-there[name].timeline, -there[name].lsn, name), default=None)
 
 
 def give_up(view: View, record: Lease, code: str, text: str) -> Decision:
@@ -260,7 +275,7 @@ def give_up(view: View, record: Lease, code: str, text: str) -> Decision:
         return Decision((Kill(),), reason)
     if view.writing or view.task is not None:
         return Decision((), reason)
-    return Decision((surrender(view, record),), reason)
+    return Decision((surrender(view, record, successor(view, record)),), reason)
 
 
 def release(record: Lease) -> WriteLease:
@@ -269,9 +284,8 @@ def release(record: Lease) -> WriteLease:
     return WriteLease(WriteKind.RELEASE, new)
 
 
-def surrender(view: View, record: Lease) -> WriteLease:
-    """The write that gives the lease up: to the best candidate by name, or to whoever comes."""
-    target = successor(view, record)
+def surrender(view: View, record: Lease, target: str | None) -> WriteLease:
+    """The write that gives the lease up: to this candidate by name, or to whoever comes."""
     base = msgspec.structs.replace(record, address=None, handover=None)
     status = compare.status_of(view, target)
     if status is None or status.incarnation is None:

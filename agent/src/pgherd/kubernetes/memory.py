@@ -8,8 +8,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from pgherd.kubernetes.store import ConfigSeen, Conflict, LockSeen, PodSeen, StoreError, Stores
+from pgherd.kubernetes.store import ConfigSeen, Conflict, LockSeen, PodSeen, RequestsSeen, StoreError, Stores
 from pgherd.model.lease import Lease, from_annotations, to_annotations
+from pgherd.model.request import Request
 
 T = TypeVar("T")
 
@@ -46,6 +47,7 @@ class Memory:
         self.lock = _Cell(LockSeen(lock, "1"))
         self.config = _Cell(ConfigSeen(version="1", config=config))
         self.pods = _Cell[tuple[PodSeen, ...]](())
+        self.requests = _Cell(RequestsSeen(version="1"))
         self.labels: dict[str, str] = {}
         self.secrets: dict[str, dict[str, bytes]] = {}
         self.writes: list[Lease] = []
@@ -58,8 +60,9 @@ class Memory:
     def stores(self) -> Stores:
         """One member's access to it."""
         return Stores(
-            lock=MemoryLock(self), config=MemoryConfig(self), pods=MemoryPods(self), secrets=MemorySecrets(self)
-        )
+            lock=MemoryLock(self), config=MemoryConfig(self), pods=MemoryPods(self), secrets=MemorySecrets(self),
+            requests=MemoryRequests(self),
+        )  # fmt: skip
 
 
 class MemoryLock:
@@ -127,3 +130,30 @@ class MemorySecrets:
     async def read(self, name: str, limit: float) -> Mapping[str, bytes]:
         await asyncio.sleep(0)
         return self._memory.secrets.get(name, {})
+
+
+def changed(seen: RequestsSeen, changes: Mapping[str, Request | None], version: str) -> RequestsSeen:
+    """The object after a write of these requests."""
+    kept = [each for each in seen.requests if each.id not in changes]
+    kept += [each for each in changes.values() if each is not None]
+    return RequestsSeen(version, tuple(sorted(kept, key=lambda each: (each.at, each.id))))
+
+
+class MemoryRequests:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def read(self, limit: float) -> RequestsSeen:
+        await asyncio.sleep(0)
+        return self._memory.requests.value
+
+    async def write(self, changes: Mapping[str, Request | None], version: str, limit: float) -> RequestsSeen:
+        await asyncio.sleep(0)
+        cell = self._memory.requests
+        if cell.value.version != version:
+            raise Conflict("patch configmap: the object has been modified")
+        cell.put(changed(cell.value, changes, self._memory.next_version()))
+        return cell.value
+
+    def follow(self) -> AsyncIterator[RequestsSeen]:
+        return self._memory.requests.follow()

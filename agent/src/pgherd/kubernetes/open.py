@@ -8,6 +8,7 @@ from pgherd.kubernetes.client import connect
 from pgherd.kubernetes.endpoints import EndpointsConfig, EndpointsLock
 from pgherd.kubernetes.follow import Report
 from pgherd.kubernetes.pods import ClusterPods, Secrets
+from pgherd.kubernetes.requests import ConfigMapRequests
 from pgherd.kubernetes.store import Stores
 from pgherd.model.settings import Settings
 
@@ -21,4 +22,5 @@ def open_stores(settings: Settings, namespace: str, lock_silence: Callable[[], f
         config=EndpointsConfig(reads, settings.config, report),
         pods=ClusterPods(reads, settings.cluster, settings.label_prefix, report),
         secrets=Secrets(reads),
+        requests=ConfigMapRequests(reads, settings.requests, report),
     )

@@ -20,6 +20,7 @@ import msgspec
 
 from pgherd.model.lease import Lease
 from pgherd.model.member import Pod
+from pgherd.model.request import Request
 
 
 class StoreError(Exception):
@@ -59,6 +60,15 @@ class ConfigSeen(msgspec.Struct, frozen=True):
     history: str | None = None
 
 
+class RequestsSeen(msgspec.Struct, frozen=True):
+    """What people asked for, at one version of the object; `version` is empty when it is missing."""
+
+    version: str = ""
+    requests: tuple[Request, ...] = ()
+    wrong: tuple[str, ...] = ()
+    """A sentence for each annotation that is no request."""
+
+
 class PodSeen(msgspec.Struct, frozen=True):
     """A member's pod, and what only its own agent needs of it."""
 
@@ -95,6 +105,17 @@ class ConfigStore(Protocol):
     def follow(self) -> AsyncIterator[ConfigSeen]: ...
 
 
+class RequestStore(Protocol):
+    """The object of the requests."""
+
+    async def read(self, limit: float) -> RequestsSeen: ...
+
+    async def write(self, requests: Mapping[str, Request | None], version: str, limit: float) -> RequestsSeen:
+        """Compare-and-swap these requests by id (None removes one)."""
+
+    def follow(self) -> AsyncIterator[RequestsSeen]: ...
+
+
 class PodStore(Protocol):
     """The cluster's pods."""
 
@@ -117,3 +138,4 @@ class Stores(msgspec.Struct, frozen=True):
     config: ConfigStore
     pods: PodStore
     secrets: SecretStore
+    requests: RequestStore

@@ -9,6 +9,7 @@ import msgspec
 
 from pgherd.model.knowledge import WriteKind
 from pgherd.model.lease import Lease
+from pgherd.model.request import Request
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -49,7 +50,9 @@ class SetInitialize(Action, frozen=True):
 
 
 class PollPeers(Action, frozen=True):
-    """Ask every peer's GET /member now, in parallel, one second each."""
+    """Ask every peer's GET /member now, in parallel, one second each. `urgent`: clients wait for the answer."""
+
+    urgent: bool = False
 
 
 class Initialise(Action, frozen=True):
@@ -89,9 +92,42 @@ class Promote(Action, frozen=True):
 
 
 class Stop(Action, frozen=True):
-    """Fast shutdown bounded by `timeout` seconds, then the killing pass (task STOP)."""
+    """Fast shutdown bounded by `timeout` seconds, then the killing pass (task STOP).
+
+    `checkpoint`: one first, while clients still write, so that the shutdown's own is short.
+    """
 
     timeout: float
+    checkpoint: bool = False
+
+
+class Restart(Action, frozen=True):
+    """Stop and start again as what it is (task RESTART), for a request."""
+
+    timeout: float
+    writable: bool
+    source: str | None = None
+    request: str = ""
+
+
+class Reload(Action, frozen=True):
+    """Write the configuration and reload (task RELOAD), for a request."""
+
+    request: str
+
+
+class Reinitialise(Action, frozen=True):
+    """Stop, then replace the data by a copy of `source`, divergent WAL aside first (S5); for a request."""
+
+    source: str
+    timeout: float
+    request: str
+
+
+class AnswerRequest(Action, frozen=True):
+    """Compare-and-swap a request to this: what its executor says of it."""
+
+    request: Request
 
 
 class Kill(Action, frozen=True):

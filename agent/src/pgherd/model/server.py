@@ -42,6 +42,9 @@ class Server(msgspec.Struct, frozen=True):
     """It accepts writes, or may at any moment: not in recovery, or a promotion was sent."""
     promoting: bool = False
     """A promotion was sent and recovery has not ended: nothing may be published yet, nothing can be recalled."""
+    shut_down: int | None = None
+    """Stopping, and pg_control says "shut down" already: where its WAL ends (bytes). What is left of it, a hanging
+    archiver or a slow standby's sender, writes nothing any more."""
     clean: bool = False
     """Stopped, and pg_control says "shut down" or "shut down in recovery"."""
     was_primary: bool = False

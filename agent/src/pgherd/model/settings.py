@@ -71,6 +71,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def config(self) -> str:
         return f"{self.cluster}-ha-config"
 
+    @property
+    def requests(self) -> str:
+        return f"{self.cluster}-ha-failover"
+
 
 class Identity(msgspec.Struct, frozen=True):
     """Who this pod is (downward API)."""

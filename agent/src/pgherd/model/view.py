@@ -9,6 +9,7 @@ import msgspec
 
 from pgherd.model.knowledge import Knowledge
 from pgherd.model.member import Peer, Pod
+from pgherd.model.request import Asked
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration
 
@@ -23,6 +24,9 @@ class TaskKind(enum.Enum):
     STOP = "stopping"
     PROMOTE = "promoting"
     KILL = "killing"
+    RESTART = "restarting"
+    RELOAD = "reloading"
+    REINITIALISE = "reinitialising"
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -92,6 +96,8 @@ class View(msgspec.Struct, frozen=True):
     failures: tuple[Failure, ...] = ()
     writing: bool = False
     """A write on the lock object is under way (sent, no outcome yet)."""
+    requests: tuple[Asked, ...] = ()
+    """What people asked for, due and not finished, oldest first."""
     terminating: bool = False
     """SIGTERM was received."""
     armed: bool = False

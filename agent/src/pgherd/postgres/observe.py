@@ -153,7 +153,7 @@ class Observer:
     async def _unanswered(self, error: Exception) -> Server:
         """Starting or stopping, or frozen after it had answered: then it may still be writing, so nothing changes."""
         if self.stopping:
-            return msgspec.structs.replace(self._last, process=Process.STOPPING)
+            return msgspec.structs.replace(self._last, process=Process.STOPPING, shut_down=await self._shut_down())
         if self._last.process is Process.RUNNING and not is_busy(error):
             return self._last
         known = self._last if self._last.position else await self._stopped(dead=True)
@@ -161,6 +161,14 @@ class Observer:
             known, process=Process.STARTING, primary=self.promoting is not None, promoting=self.promoting is not None,
             streaming=False, clean=False, was_primary=False, receiver_timeline=None,
         )  # fmt: skip
+
+    async def _shut_down(self) -> int | None:
+        """Where the WAL ends once the shutdown's checkpoint is in it; the postmaster may live on for what hangs."""
+        control = await self.control.read()
+        if control is None or control.state != "shut down":
+            return None
+        position, known = await self.wal_end.position(control, 0.2)
+        return position.lsn if position and known else None
 
     def _described(self, pid: int, row: dict[str, Any]) -> Server:
         replayed = parse_lsn(row["replayed"]) if row["replayed"] else 0

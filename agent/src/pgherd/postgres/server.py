@@ -7,6 +7,7 @@ process (through the fence); what the process does next is decided elsewhere.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Coroutine
 from typing import Any
@@ -189,8 +190,14 @@ class PostgresServer:
         self._later(self.checkpoint())
         return began
 
-    async def stop(self, limit: float) -> None:
-        """Fast shutdown, after `limit` seconds the killing pass. Dead when it returns."""
+    async def stop(self, limit: float, checkpoint: float = 0.0) -> None:
+        """Fast shutdown, after `limit` seconds the killing pass. Dead when it returns.
+
+        `checkpoint`: seconds for a checkpoint before, while clients still write; it makes the shutdown's own short.
+        """
+        if checkpoint:
+            with contextlib.suppress(psycopg.Error, TimeoutError, OSError):
+                await self.checkpoint(checkpoint)
         if (await self._link.state()).postgres_pid is not None:
             self._observer.stopping = True
             await self._observer.disconnect()

@@ -12,6 +12,7 @@
     primary     slots and declared roles while KeepPrimary is ordered
     reload      changed configuration into a running server
     receipts    appends what is complete to the history
+    asked       watch of the requests; answers writes what became of them
     rest        the HTTP API
 
 Short-lived tasks start from a decision: one write of the lease (writer), one long action (tasks), one
@@ -34,6 +35,7 @@ import msgspec
 from pgherd.kubernetes.store import Stores
 from pgherd.model.actions import (
     Action,
+    AnswerRequest,
     Decision,
     Exit,
     Follow,
@@ -52,6 +54,7 @@ from pgherd.runtime.observer import Observer, Prober
 from pgherd.runtime.peers import Ask, Peers
 from pgherd.runtime.ports import Clock, Fence, Postgres
 from pgherd.runtime.receipts import Receipts, write_receipts
+from pgherd.runtime.requests import Requests
 from pgherd.runtime.state import State
 from pgherd.runtime.status import Status
 from pgherd.runtime.tasks import Tasks
@@ -98,7 +101,10 @@ class Agent:
         self.writer = Writer(state, self.lock, stores.lock, clock, log, self.receipts.written)
         self.observer = Observer(state, server, clock)
         self.prober = Prober(state, server, clock)
-        self.tasks = Tasks(state, server, self.observer.observe, clock, log, self.receipts.writable)
+        self.requests = Requests(state, stores.requests, clock, wall, log)
+        self.tasks = Tasks(
+            state, server, self.observer.observe, clock, log, self.receipts.writable, self.requests.ended
+        )  # fmt: skip
         self.peers = Peers(state, parts.ask, clock)
         self.initialize = Initialize(state, stores, log)
         self.following = Following(state, server, self.tasks, log)
@@ -146,6 +152,8 @@ class Agent:
             "primary": self.primary.run(),
             "reload": self.reload.run(),
             "receipts": write_receipts(self.receipts, state, stores.config, self._log),
+            "asked": self.requests.watch(),
+            "answers": self.requests.run(),
             "rest": _forever(self._parts.serve(self.status)),
             "decider": self._decide(),
         }
@@ -216,11 +224,13 @@ class Agent:
             case SetInitialize():
                 self.initialize.order(action)
             case PollPeers():
-                self.peers.wanted.ring()
+                self.peers.order(action)
             case KeepPrimary():
                 self.primary.order(action)
             case Follow():
                 self.following.order(action)
+            case AnswerRequest():
+                self.requests.order(action)
             case _:
                 self.tasks.order(action)
 

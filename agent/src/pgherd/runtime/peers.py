@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from pgherd.model.actions import PollPeers
 from pgherd.model.member import MemberStatus, Pod
 from pgherd.rest.client import Heard
 from pgherd.runtime.ports import Clock
@@ -27,6 +28,8 @@ follow a holder that goes silent."""
 
 LEAST = 0.25
 """Seconds between the beginnings of two polls at least: a decision that waits orders one each time it looks."""
+URGENT = 0.03
+"""The same while clients wait for what a peer says."""
 
 
 class Peers:
@@ -35,6 +38,7 @@ class Peers:
     def __init__(self, state: State, ask: Ask, clock: Clock) -> None:
         self._state, self._ask, self._clock = state, ask, clock
         self.wanted = Bell()
+        self._urgent = Bell()
 
     async def poll(self) -> None:
         """Returns when all have answered or the time is up."""
@@ -65,5 +69,11 @@ class Peers:
             while True:
                 if self._state.pods is not None:
                     polls.create_task(self.poll(), name="poll")
-                await asyncio.sleep(LEAST)
+                await asyncio.sleep(URGENT)
+                await self._urgent.wait(LEAST - URGENT)
                 await self.wanted.wait(self._pause() - LEAST)
+
+    def order(self, action: PollPeers) -> None:
+        if action.urgent:
+            self._urgent.ring()
+        self.wanted.ring()

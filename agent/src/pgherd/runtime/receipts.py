@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from pgherd.decide.election import Opening, opening
+from pgherd.decide.election import opening
+from pgherd.decide.forced import Opening
 from pgherd.kubernetes.store import ConfigStore, Conflict, StoreError
 from pgherd.model.actions import Loser, Reason, WriteLease
 from pgherd.model.knowledge import WriteKind, holds

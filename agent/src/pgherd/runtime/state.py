@@ -13,6 +13,7 @@ from pgherd.model.actions import Reason
 from pgherd.model.knowledge import Knowledge
 from pgherd.model.member import Death, MemberStatus, Peer, Pod
 from pgherd.model.position import Position
+from pgherd.model.request import Asked
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings, read_configuration
 from pgherd.model.view import Failure, Task, TaskKind, View, forgiven
@@ -67,6 +68,7 @@ class State:
         self.failures: tuple[Failure, ...] = ()  # tasks
         self.writing = False  # writer
         self.slot_positions: dict[str, int] = {}  # upkeep
+        self.requests: tuple[Asked, ...] = ()  # requests
         self.terminating = False  # agent
         self._deaths: dict[Death, float] = {}  # view: when each was first seen
         self.streamed: float | None = None  # observer: when it was last seen streaming
@@ -211,6 +213,7 @@ class State:
             task=self.task,
             failures=self.failures,
             writing=self.writing,
+            requests=self.requests,
             terminating=self.terminating,
             armed=deadline > now,
             predecessor_held=self.predecessor_held(),

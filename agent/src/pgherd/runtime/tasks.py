@@ -12,7 +12,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from pgherd.model.actions import Action, Clone, Initialise, Kill, Promote, Rewind, Start, Stop
+from pgherd.model.actions import (
+    Action,
+    Clone,
+    Initialise,
+    Kill,
+    Promote,
+    Reinitialise,
+    Reload,
+    Restart,
+    Rewind,
+    Start,
+    Stop,
+)
 from pgherd.model.position import Position
 from pgherd.model.slots import slot_name
 from pgherd.model.view import Task, TaskKind
@@ -22,6 +34,8 @@ from pgherd.runtime.ports import Clock, Postgres
 from pgherd.runtime.state import State
 
 HOUR = 3600.0
+CHECKPOINT = 20.0
+"""Seconds for the checkpoint before a planned stop: clients still write meanwhile."""
 KINDS: dict[type[Action], TaskKind] = {
     Initialise: TaskKind.INITIALISE,
     Clone: TaskKind.CLONE,
@@ -30,6 +44,9 @@ KINDS: dict[type[Action], TaskKind] = {
     Promote: TaskKind.PROMOTE,
     Stop: TaskKind.STOP,
     Kill: TaskKind.KILL,
+    Restart: TaskKind.RESTART,
+    Reload: TaskKind.RELOAD,
+    Reinitialise: TaskKind.REINITIALISE,
 }
 
 
@@ -40,10 +57,10 @@ class NoSource(RuntimeError):
 class Tasks:
     def __init__(
         self, state: State, server: Postgres, observe: Callable[[], Awaitable[None]], clock: Clock, log: Log,
-        writable: Callable[[Position | None], None],
+        writable: Callable[[Position | None], None], ended: Callable[[str, str], None],
     ) -> None:  # fmt: skip
         self._state, self._server, self._observe, self._clock, self._log = state, server, observe, clock, log
-        self._writable = writable
+        self._writable, self._ended = writable, ended
         self._running: asyncio.Task[None] | None = None
 
     def order(self, action: Action) -> None:
@@ -83,10 +100,12 @@ class Tasks:
             async with asyncio.timeout(limit):
                 await work
         except asyncio.CancelledError:
+            self._ended(getattr(action, "request", ""), "something that could not wait took its place")
             raise
         except Exception as error:  # a task's failure is an observation, whatever it was
-            self._failed(task, error)
+            self._ended(getattr(action, "request", ""), self._failed(task, error))
         else:
+            self._ended(getattr(action, "request", ""), "")
             took = self._clock() - task.started
             self._log.info("task-done", f"{task.kind.value} took {took:.2f} s", seconds=round(took, 3))
             if task.kind is TaskKind.REWIND:
@@ -102,13 +121,14 @@ class Tasks:
                 self._state.task = None
                 self._state.decide.ring()
 
-    def _failed(self, task: Task, error: Exception) -> None:
+    def _failed(self, task: Task, error: Exception) -> str:
         text = str(error) or type(error).__name__
         if isinstance(error, TimeoutError):
             text = f"not done within its time limit: {text}"
         self._log.error("task-failed", f"{task.kind.value} failed: {text}", kind=type(error).__name__)
         if self._state.task is task:
             self._state.failed(task.kind, task.target, self._clock(), text)
+        return text
 
     def _work(self, action: Action) -> tuple[float, Coroutine[Any, Any, Any]]:
         """The time limit (seconds) and the work of an action."""
@@ -125,8 +145,15 @@ class Tasks:
                 return limit, self._start(writable, self.source(member))
             case Promote(timeline=timeline):
                 return configuration.primary_start_timeout, self._promote(timeline)
-            case Stop(timeout=timeout):
-                return timeout + 10.0, server.stop(timeout)
+            case Stop(timeout=timeout, checkpoint=checkpoint):
+                return timeout + CHECKPOINT + 10.0, server.stop(timeout, CHECKPOINT if checkpoint else 0.0)
+            case Restart(timeout=timeout, writable=writable, source=member):
+                limit = configuration.primary_start_timeout + timeout + CHECKPOINT
+                return limit, self._restart(timeout, writable, self.source(member))
+            case Reload():
+                return 30.0, server.reload(configuration)
+            case Reinitialise(source=member, timeout=timeout):
+                return 12 * HOUR, self._reinitialise(timeout, self._known(member))
             case Kill():
                 return HOUR, server.kill()
         raise TypeError(f"not a task: {action!r}")
@@ -140,6 +167,14 @@ class Tasks:
         await self._server.start(writable, source, self._state.configuration)
         if writable:
             self._writable(None)
+
+    async def _restart(self, limit: float, writable: bool, source: Source | None) -> None:
+        await self._server.stop(limit, CHECKPOINT)
+        await self._start(writable, source)
+
+    async def _reinitialise(self, limit: float, source: Source) -> None:
+        await self._server.stop(limit, 0.0)
+        await self._server.clone(source, True)
 
     async def _promote(self, timeline: int) -> None:
         self._writable(await self._server.promote(timeline))

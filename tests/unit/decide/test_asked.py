@@ -1,0 +1,60 @@
+"""Requests to this very member: begun when nothing else is under way, carried out once, and answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.decide.test_switchover import answered
+from tests.unit.decide.views import NOW, leader_view, stopped, view
+
+from pgherd.decide import decide
+from pgherd.model.actions import Reinitialise, Reload, Restart
+from pgherd.model.request import Asked, Request, Stage, Verb
+from pgherd.model.view import Task, TaskKind
+
+
+def request(verb: Verb, state: Stage = Stage.RUNNING, member: str = "m1", begun: bool = True) -> Asked:
+    return Asked(Request("r", verb, member, state=state), NOW, begun)
+
+
+@pytest.mark.parametrize("verb", [Verb.RESTART, Verb.RELOAD, Verb.REINITIALIZE])
+def test_it_runs_first_and_is_carried_out_then(verb: Verb) -> None:
+    said = answered(decide(view(requests=(request(verb, Stage.PENDING),)), NOW))
+    assert said is not None and said.state is Stage.RUNNING
+    decision = decide(view(requests=(request(verb),)), NOW)
+    wanted = {
+        Verb.RESTART: Restart(60, False, "m0", "r"), Verb.RELOAD: Reload("r"),
+        Verb.REINITIALIZE: Reinitialise("m0", 60, "r"),
+    }  # fmt: skip
+    assert wanted[verb] in decision.actions and decision.reason.code == "on-request"
+
+
+def test_a_leader_is_restarted_as_a_leader_and_never_reinitialised() -> None:
+    decision = decide(leader_view(requests=(request(Verb.RESTART),)), NOW)
+    assert Restart(60, True, None, "r") in decision.actions
+    said = answered(decide(leader_view(requests=(request(Verb.REINITIALIZE, Stage.PENDING),)), NOW))
+    assert said is not None and said.state is Stage.REFUSED and "it is the leader" in said.reason
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"requests": (request(Verb.RESTART, member="m2"),)},
+        {"requests": (request(Verb.RESTART),), "task": Task(TaskKind.START, NOW)},
+    ],
+    ids=["another member's", "something is under way"],
+)
+def test_what_is_not_its_turn_is_left_alone(changes: dict[str, Any]) -> None:
+    decision = decide(view(**changes), NOW)
+    assert answered(decision) is None and not any(isinstance(each, Restart) for each in decision.actions)
+
+
+def test_what_an_earlier_agent_began_is_not_begun_again() -> None:
+    said = answered(decide(view(requests=(request(Verb.RESTART, begun=False),)), NOW))
+    assert said is not None and said.state is Stage.FAILED and "ask again" in said.reason
+
+
+def test_a_server_that_does_not_run_is_not_restarted() -> None:
+    said = answered(decide(view(server=stopped(), requests=(request(Verb.RESTART, Stage.PENDING),)), NOW))
+    assert said is not None and said.state is Stage.REFUSED and "stopped" in said.reason
