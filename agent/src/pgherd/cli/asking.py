@@ -158,8 +158,12 @@ def _ask(
 ) -> None:  # fmt: skip
     """Send it, wait, and tell. Raises ClickException unless it is done (or only scheduled)."""
     from pgherd.cli import request
+    from pgherd.model.settings import InvalidSetting
 
-    made = request.make(verb, member, identifier, **more)
+    try:
+        made = request.make(verb, member, identifier, **more)
+    except InvalidSetting as error:
+        raise click.ClickException(str(error)) from None
     _told(perform(request.ask(where, made, limit, _say)))
 
 

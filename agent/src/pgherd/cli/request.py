@@ -35,11 +35,11 @@ def make(verb: Verb, member: str | None, identifier: str | None, **more: Any) ->
     )
     try:
         check(request)
-        begin = seconds(request.not_before, "scheduled") if request.not_before else now
+        begin = seconds(request.not_before, "not_before") if request.not_before else now
     except InvalidRequest as error:
-        raise InvalidSetting(str(error)) from None
+        raise InvalidSetting(str(error).replace("not_before", "--scheduled")) from None
     if request.not_before and begin < now:
-        raise InvalidSetting(f"scheduled={request.not_before!r}: must be in the future (now is {_text(now)})")
+        raise InvalidSetting(f"--scheduled={request.not_before!r}: must be in the future (now is {_text(now)})")
     return msgspec.structs.replace(request, expires=_text(begin + EXPIRES))
 
 
