@@ -12,6 +12,7 @@ from tests.simulation.api import Store
 from tests.simulation.database import Data
 from tests.simulation.invariants import Checks
 from tests.simulation.member import Container, Member, MemberClock
+from tests.simulation.pods import Pods
 from tests.simulation.world import World
 
 TIMINGS = ((10.0, 3.0, 3.0), (5.0, 1.0, 1.0), (3.0, 0.5, 0.5))
@@ -31,6 +32,7 @@ class Cluster:
     def __init__(self, world: World, size: int, timing: tuple[float, float, float], folder: Path) -> None:
         self.world = world
         self.store = Store(world, timing[0], configured(timing))
+        self.store.pods.value, self.store.labelled = Pods(), self._labelled
         self.names = tuple(f"m{number}" for number in range(size))
         self.members = {
             name: Member(self, name, self._clock(), folder / name) for name in self.names
@@ -50,9 +52,12 @@ class Cluster:
             self.world.after(self.world.between(0, 1.0), member.create_pod)
 
     def show_pods(self) -> None:
-        self.store.pods.put(
-            tuple(member.seen() for member in self.members.values() if member.uid and not member.vanished)
-        )
+        items = tuple(member.seen() for member in self.members.values() if member.uid and not member.vanished)
+        self.store.pods.put(Pods(self.store.pods.value.version + 1, items))
+
+    def _labelled(self, member: str, role: str) -> None:
+        self.members[member].shown.role = role
+        self.show_pods()
 
     def next_branch(self) -> int:
         self._branches += 1

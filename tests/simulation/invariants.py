@@ -48,11 +48,14 @@ class Checks:
         raise world.violation
 
     def _writers(self) -> list[Container]:
-        return [
-            container
-            for container in self._cluster.containers()
-            if container.fence.instance is not None and container.fence.instance.accepts_writes
-        ]
+        found = []
+        for member in self._cluster.members.values():
+            container = member.container
+            if container is not None:
+                instance = container.fence.instance
+                if instance is not None and instance.running and not instance.recovery:
+                    found.append(container)
+        return found
 
     def one_primary(self) -> None:
         """S1: at no instant two; S4: none past its lease. A frozen node writes nothing, and is judged when it wakes."""
