@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.ha.harness.cluster import Cluster
+from tests.ha.harness.verdict import Scene, Witness
 
 ROOT = Path(__file__).resolve().parents[2]
+START = 40.0
+"""Seconds for three empty members to become a cluster, on a busy machine."""
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +51,16 @@ def cluster(kubeconfig: Path, request: pytest.FixtureRequest) -> Iterator[Cluste
         if request.session.testsfailed > failed or os.environ.get("PGHERD_HA_KEEP"):
             print(made.describe())
         made.close(keep=bool(os.environ.get("PGHERD_HA_KEEP")))
+
+
+@pytest.fixture
+def scene(cluster: Cluster) -> Iterator[Scene]:
+    """The cluster runs, and a client writes by each member's address."""
+    cluster.start()
+    leader = cluster.wait_ready(START)
+    witness = Witness(cluster)
+    try:
+        witness.start(leader)
+        yield Scene(cluster, leader, witness)
+    finally:
+        witness.stop()

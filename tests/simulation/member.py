@@ -45,6 +45,16 @@ class MemberClock:
     def wall(self) -> float:
         return EPOCH + self.rate * self.world.now + self.step
 
+    def stood_still(self, seconds: float, wall: bool) -> None:
+        """The boot-time clock did not run for so long, nor did the wall clock if `wall`."""
+        self.offset -= self.rate * seconds
+        self.step -= self.rate * seconds if wall else 0.0
+
+    def at_rate(self, rate: float) -> None:
+        """Another pace from now on; neither clock jumps."""
+        change = (self.rate - rate) * self.world.now
+        self.offset, self.step, self.rate = self.offset + change, self.step + change, rate
+
     def when(self, reading: float) -> float:
         """Virtual time at which it shows `reading`."""
         return (reading - self.offset) / self.rate
@@ -256,6 +266,8 @@ class Member:
     """Its pod object was deleted, the container lives on."""
     node_off: bool = False
     off_until: float = 0.0
+    slow_until: float = 0.0
+    """Virtual time until which no WAL comes to it, although it streams."""
     unreported: Container | None = None
     """Died with its node, whose kubelet could not say so yet."""
 
@@ -311,6 +323,7 @@ class Member:
         def tell() -> None:
             if not self.node_off and self.uid == uid:
                 self.shown.death(container.identity, started, self.clock.wall())
+                self.cluster.checks.reported.add(container.identity)
                 self.cluster.show_pods()
                 pause = world.between(0.1, 1.0) if self.shown.restarts < 2 else world.between(3.0, 10.0)
                 world.after(pause, self._again if not self.terminating else self.create_pod)
