@@ -17,16 +17,7 @@ import msgspec
 
 from pgherd.kubernetes.follow import follow
 from pgherd.kubernetes.memory import changed
-from pgherd.kubernetes.store import (
-    ConfigSeen,
-    Conflict,
-    LockSeen,
-    PodSeen,
-    Refused,
-    RequestsSeen,
-    Stores,
-    Unanswered,
-)
+from pgherd.kubernetes.store import ConfigSeen, Conflict, LockSeen, Refused, RequestsSeen, Unanswered
 from pgherd.model.lease import Lease, MalformedLease, from_annotations, to_annotations
 from pgherd.model.request import Request
 from tests.simulation.loop import VirtualLoop
@@ -77,7 +68,8 @@ class Store:
         free = Lease(leader=None, epoch=0, ttl=self.ttl, released=0)
         self.lock = Cell(LockSeen(free, "1"))
         self.configuration = Cell(ConfigSeen(version="1", config=self.config))
-        self.pods: Cell[tuple[PodSeen, ...]] = Cell(())
+        self.pods: Cell[Any] = Cell(None)  # tests.simulation.pods.Pods
+        self.labelled: Callable[[str, str], None] = lambda member, role: None
         self.requests = Cell(RequestsSeen(version="1"))
 
     def next_version(self) -> str:
@@ -272,29 +264,6 @@ class SimRequests:
         return follow(self._source, lambda: 60.0, lambda text: None)
 
 
-class SimPods:
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._source = Source(client, client.store.pods, lambda seen: str(hash(seen)), "pods")
-
-    def follow(self) -> AsyncIterator[tuple[PodSeen, ...]]:
-        return follow(self._source, lambda: 60.0, lambda text: None)
-
-    async def label(self, name: str, role: str, limit: float) -> None:
-        def serve() -> None:
-            pods = self._client.store.pods
-            pods.put(tuple(msgspec.structs.replace(p, role=role) if p.pod.member == name else p for p in pods.value))
-
-        await self._client.request("label", serve, limit)
-
-
 class SimSecrets:
     async def read(self, name: str, limit: float) -> Mapping[str, bytes]:
         return {}
-
-
-def stores(client: Client, silence: Callable[[], float]) -> Stores:
-    return Stores(
-        lock=SimLock(client, silence), config=SimConfig(client), pods=SimPods(client), secrets=SimSecrets(),
-        requests=SimRequests(client),
-    )  # fmt: skip

@@ -10,8 +10,9 @@ from pathlib import Path
 from pgherd.model.member import MemberStatus
 from tests.simulation.api import Store
 from tests.simulation.database import Data
-from tests.simulation.invariants import Checks
+from tests.simulation.invariants import LAG, Checks
 from tests.simulation.member import Container, Member, MemberClock
+from tests.simulation.pods import Pods
 from tests.simulation.world import World
 
 TIMINGS = ((10.0, 3.0, 3.0), (5.0, 1.0, 1.0), (3.0, 0.5, 0.5))
@@ -23,7 +24,8 @@ TICK = 0.2
 def configured(timing: tuple[float, float, float]) -> str:
     """The dynamic configuration as the annotation has it."""
     return json.dumps(
-        dict(zip(("ttl", "loop_wait", "retry_timeout"), timing, strict=True)) | {"primary_start_timeout": 20}
+        dict(zip(("ttl", "loop_wait", "retry_timeout"), timing, strict=True))
+        | {"primary_start_timeout": 20, "maximum_lag_on_failover": LAG}
     )
 
 
@@ -31,6 +33,7 @@ class Cluster:
     def __init__(self, world: World, size: int, timing: tuple[float, float, float], folder: Path) -> None:
         self.world = world
         self.store = Store(world, timing[0], configured(timing))
+        self.store.pods.value, self.store.labelled = Pods(), self._labelled
         self.names = tuple(f"m{number}" for number in range(size))
         self.members = {
             name: Member(self, name, self._clock(), folder / name) for name in self.names
@@ -50,9 +53,17 @@ class Cluster:
             self.world.after(self.world.between(0, 1.0), member.create_pod)
 
     def show_pods(self) -> None:
-        self.store.pods.put(
-            tuple(member.seen() for member in self.members.values() if member.uid and not member.vanished)
-        )
+        items = tuple(member.seen() for member in self.members.values() if member.uid and not member.vanished)
+        self.store.pods.put(Pods(self.store.pods.value.version + 1, items))
+
+    def cut(self, pairs: set[tuple[str, str]], length: float) -> None:
+        """Nothing passes these ways for so long."""
+        self.world.cut |= pairs
+        self.world.after(length, lambda: self.world.cut.difference_update(pairs))
+
+    def _labelled(self, member: str, role: str) -> None:
+        self.members[member].shown.role = role
+        self.show_pods()
 
     def next_branch(self) -> int:
         self._branches += 1
@@ -82,6 +93,7 @@ class Cluster:
                 status = process.agent.status.member()
                 if world.passes(target.member.name, who):
                     world.after(world.between(0.001, 0.02), lambda: came(status))
+                    self.checks.answered(who, target.member.name)
 
             process.loop.create_task(answer())
 
@@ -113,7 +125,8 @@ class Cluster:
                 continue
             well = not container.frozen and self.world.reachable(source, container.member.name)
             instance.streaming = well and data is not None and sent is not None and data.may_stream_from(sent)
-            if instance.streaming and data is not None and sent is not None and not instance.promoting:
+            slow = self.world.now < container.member.slow_until
+            if instance.streaming and data is not None and sent is not None and not (instance.promoting or slow):
                 lsn = (
                     sent.lsn
                     if everything or self.world.chance(0.8)

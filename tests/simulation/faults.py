@@ -19,6 +19,7 @@ from pgherd.model.request import Request, Verb
 from tests.simulation.api import Weather
 from tests.simulation.cluster import TIMINGS, Cluster, configured
 from tests.simulation.database import Branch, Data
+from tests.simulation.deceptions import drift, lie_about, migrate, replace_copy, slow_stream
 from tests.simulation.member import Container, Member
 from tests.simulation.world import API
 
@@ -42,7 +43,7 @@ class Faults:
             (4, self.api_bad), (4, self.terminate), (4, self.kill_postmaster), (2, self.edit_lock),
             (1, self.delete_lock), (1, self.delete_config), (2, self.step_clock), (1, self.swap_volume),
             (2, self.kill_everything), (3, self.force_delete), (2, self.lose_memory), (2, self.change_timing),
-            (2, self.stop_writes), (5, self.ask_switchover), (2, self.ask_member),
+            (2, self.stop_writes), (8, self.deceive), (5, self.ask_switchover), (2, self.ask_member),
         ]  # fmt: skip
         random = self.cluster.world.random
         strike = random.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0]
@@ -155,7 +156,7 @@ class Faults:
         chosen = [way for way in permutations([*self.cluster.names, API], 2) if world.chance(0.3)]
         if world.chance(0.5):
             chosen += [(receiver, sender) for sender, receiver in chosen]
-        self._cut(chosen, length)
+        self.cluster.cut(set(chosen), length)
         return f"cut for {length:.1f} s: {' '.join(f'{sender}>{receiver}' for sender, receiver in chosen)}"
 
     def cut_off(self) -> str:
@@ -168,7 +169,7 @@ class Faults:
 
     def _isolate(self, member: str, others: list[str], ways: tuple[str, ...], length: float) -> None:
         pairs = {"to": [(other, member) for other in others], "from": [(member, other) for other in others]}
-        self._cut([pair for way in ways for pair in pairs[way]], length)
+        self.cluster.cut({pair for way in ways for pair in pairs[way]}, length)
 
     def _isolate_leader(self, heard: bool = False) -> None:
         """What is done to the lock meanwhile, its holder does not see; `heard`: what it writes arrives, though."""
@@ -177,10 +178,6 @@ class Faults:
             others = [name for name in self.cluster.names if name != record.leader]
             self._isolate(record.leader, others, ("to", "from"), length)
             self._isolate(record.leader, [API], ("to",) if heard else ("to", "from"), length)
-
-    def _cut(self, pairs: list[tuple[str, str]], length: float) -> None:
-        self.cluster.world.cut |= set(pairs)
-        self.cluster.world.after(length, lambda: self.cluster.world.cut.difference_update(pairs))
 
     def api_down(self) -> str:
         length = self._length()
@@ -325,6 +322,18 @@ class Faults:
         member, seconds = self._anybody(), self.cluster.world.between(-100, 100)
         member.clock.step += seconds
         return f"the wall clock of {member.name} steps by {seconds:.0f} s"
+
+    def deceive(self) -> str:
+        """What looks like something else."""
+        cluster, member, length = self.cluster, self._anybody(), self._length()
+        tell: list[Callable[[], str]] = [
+            lambda: lie_about(cluster, member, length),
+            lambda: migrate(cluster, member, length),
+            lambda: drift(cluster, member),
+            lambda: replace_copy(cluster, member, length),
+            lambda: slow_stream(cluster, cluster.world.random.choice(list(cluster.members.values())), length),
+        ]
+        return cluster.world.random.choice(tell)()
 
     def swap_volume(self) -> str:
         """Somebody mounts another cluster's volume: it must neither lead nor follow (S6)."""

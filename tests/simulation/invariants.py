@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from pgherd.model.lease import Lease
+from pgherd.model.lease import Candidate, Lease
 from tests.simulation.database import Branch, Data
 from tests.simulation.world import Violation
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
-    from tests.simulation.member import Container
+    from tests.simulation.member import Container, Member
 
+LAG = 20_000
+"""maximum_lag_on_failover of the simulated clusters, bytes: some four seconds of writes."""
 FASTEST = 1.01
 """How much faster than true time an observer's clock may run."""
 
@@ -38,6 +41,12 @@ class Checks:
         self._wrote: dict[str, tuple[float, Branch, str]] = {}
         """By member: when it accepted writes last, on which branch of which system."""
         self._timelines: set[int] = set()
+        self._answered: dict[tuple[str, str], float] = {}
+        """By (who asked, who answered): when last."""
+        self._replaced: dict[str, float] = {}
+        """By member: when its data became other data."""
+        self.reported: set[str] = set()
+        """Containers whose death a kubelet has reported."""
         self.system: str | None = None
         self.primaries = 0
         """Promotions and publications seen: a run without any proves nothing."""
@@ -48,11 +57,14 @@ class Checks:
         raise world.violation
 
     def _writers(self) -> list[Container]:
-        return [
-            container
-            for container in self._cluster.containers()
-            if container.fence.instance is not None and container.fence.instance.accepts_writes
-        ]
+        found = []
+        for member in self._cluster.members.values():
+            container = member.container
+            if container is not None:
+                instance = container.fence.instance
+                if instance is not None and instance.running and not instance.recovery:
+                    found.append(container)
+        return found
 
     def one_primary(self) -> None:
         """S1: at no instant two; S4: none past its lease. A frozen node writes nothing, and is judged when it wakes."""
@@ -86,12 +98,36 @@ class Checks:
         if (after.free or after.handover is not None) and who in writers:
             self._fail(f"S1 {who} gives the lease up while it accepts writes")
         data = member.volume.data
+        if taken and data is not None and before is not None and not before.free:
+            self._taking(member, before, data)
         if data is not None and self.system is not None and data.system != self.system:
             self._fail(f"S6 {who} holds the lease with data of system {data.system}, the cluster is {self.system}")
         if after.address is not None and (before is None or _published(before) != _published(after)):
             self._publishing(who, after)
         if not taken and who in writers and data is not None:
             self._candidates(after, data)
+
+    def answered(self, who: str, target: str) -> None:
+        self._answered[who, target] = self._cluster.world.now
+
+    def _taking(self, member: Member, before: Lease, data: Data) -> None:
+        """S2: near enough to what the lease says was written. S8: without proof, only data that was recorded as a
+        candidate's, or on the word of all who are recorded. Decided up to SLOW ago, on answers up to SLOW older."""
+        who, holder, now = member.name, before.holder, self._cluster.world.now
+        if holder is None or who == before.leader or now - self._replaced.get(who, -SLOW) < SLOW:
+            return
+        if before.optime - data.lsn > LAG:
+            self._fail(f"S2 {who} takes the lease {before.optime - data.lsn} bytes behind")
+        given = before.handover
+        named = (given is not None and (given.to, given.incarnation) == (who, data.incarnation)) or (
+            Candidate(who, data.incarnation) in before.candidates
+        )
+        if named or holder.container in self.reported or holder.uid == member.uid:
+            return
+        needed = {before.leader or "", *(candidate.member for candidate in before.candidates)} - {who}
+        silent = [name for name in needed if now - self._answered.get((who, name), -math.inf) > 3 * SLOW]
+        if silent:
+            self._fail(f"S8 {who} takes the lease with data of no candidate, and {', '.join(silent)} did not answer")
 
     def _publishing(self, who: str, after: Lease) -> None:
         """Clients are sent where writes were accepted, on the timeline that the lease names.
@@ -118,14 +154,16 @@ class Checks:
 
     def promoting(self, container: Container, data: Data, timeline: int) -> None:
         """S2: with the lease, and with the latest timeline in its past."""
-        name = container.member.name
+        name, again = container.member.name, timeline in self._timelines
+        self._timelines.add(timeline)
+        if container.exempt_until >= self._cluster.world.now:
+            return
         if self._holder != name:
             self._fail(f"S2 {name} becomes a primary while {self._holder} holds the lease")
         if self._published is not None and self._published not in data.line:
             self._fail(f"S2 {name} becomes a primary without timeline {self._published.timeline} in its history")
-        if timeline in self._timelines:
+        if again:
             self._fail(f"S2 timeline {timeline} is made a second time, by {name}")
-        self._timelines.add(timeline)
 
     def started(self, member: str, data: Data, writable: bool, source: str | None) -> None:
         """S5: nobody starts to follow a primary whose line it is not on."""
@@ -143,6 +181,7 @@ class Checks:
 
     def replaced(self, member: str, old: Data | None, new: Data, aside: list[Data]) -> None:
         """S5: what the new data lack was kept aside before the old ones went; S6: they were of this cluster."""
+        self._replaced[member] = self._cluster.world.now
         if old is not None and old.system != new.system:
             self._fail(f"S6 {member} replaces data of system {old.system}")
         if old is not None and not new.holds(old) and not any(kept.lsn == old.lsn for kept in aside):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.events
+import heapq
 from collections.abc import Callable
 from typing import Any
 
@@ -57,7 +58,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self._ready:  # type: ignore[attr-defined]
             return self._now()
         scheduled = self._scheduled  # type: ignore[attr-defined]  # a heap: the first is the earliest
-        return max(scheduled[0].when(), self._now()) if scheduled else None
+        while scheduled and scheduled[0]._cancelled:  # nobody wakes up for these
+            heapq.heappop(scheduled)._scheduled = False
+            self._timer_cancelled_count -= 1  # type: ignore[has-type]
+        return scheduled[0]._when if scheduled else None
 
     def step(self) -> None:
         """Everything that is due now."""

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgherd.decide import decide
-from pgherd.kubernetes.store import PodSeen
-from pgherd.model.member import Death, MemberStatus, Pod
+from pgherd.kubernetes.store import Stores
+from pgherd.model.member import MemberStatus, Pod
 from pgherd.model.settings import Identity, PostgresSettings, Settings
 from pgherd.runtime.agent import Agent, Parts
 from pgherd.runtime.container import Container as ContainerFile
 from pgherd.runtime.log import Log
 from pgherd.runtime.peers import Heard
-from tests.simulation.api import Client, stores
+from tests.simulation.api import Client, SimConfig, SimLock, SimRequests, SimSecrets
 from tests.simulation.database import Volume
 from tests.simulation.fence import Fence, Instance, Link
 from tests.simulation.loop import VirtualLoop
+from tests.simulation.pods import ApiPod, Shown, SimPods
 from tests.simulation.postgres import SimPostgres
 from tests.simulation.world import World
 
@@ -43,6 +44,16 @@ class MemberClock:
 
     def wall(self) -> float:
         return EPOCH + self.rate * self.world.now + self.step
+
+    def stood_still(self, seconds: float, wall: bool) -> None:
+        """The boot-time clock did not run for so long, nor did the wall clock if `wall`."""
+        self.offset -= self.rate * seconds
+        self.step -= self.rate * seconds if wall else 0.0
+
+    def at_rate(self, rate: float) -> None:
+        """Another pace from now on; neither clock jumps."""
+        change = (self.rate - rate) * self.world.now
+        self.offset, self.step, self.rate = self.offset + change, self.step + change, rate
 
     def when(self, reading: float) -> float:
         """Virtual time at which it shows `reading`."""
@@ -85,11 +96,15 @@ class Process:
             return None
 
         parts = Parts(
-            stores=stores(self.client, lambda: agent.state.configuration.loop_wait + 1.5),
+            stores=Stores(
+                SimLock(self.client, lambda: agent.state.configuration.loop_wait + 1.5),
+                SimConfig(self.client), SimPods(self.client), SimSecrets(),
+                SimRequests(self.client),
+            ),
             fence=self.link, server=SimPostgres(self), decide=decide, ask=self._ask, apply=nothing, serve=forever,
         )  # fmt: skip
         log = StoryLog(member.name, container.world)
-        own = ContainerFile(member.run, container.identity, container.clock.wall())
+        own = ContainerFile(member.run, container.identity, container.born())
         agent = Agent(settings, identity, parts, own, member.run, log, container.clock, container.clock.wall)
         return agent
 
@@ -140,7 +155,11 @@ class Container:
 
     def __post_init__(self) -> None:
         self.fence = Fence(self)
-        self.awake = self.clock()
+        self.awake = self._boot = self.clock()
+
+    def born(self) -> float:
+        """Wall-clock start of its PID 1, reckoned as `runtime.container.pid1_start` does."""
+        return self.clock.wall() - (self.clock() - self._boot)
 
     @property
     def world(self) -> World:
@@ -246,15 +265,17 @@ class Member:
     uid: str = ""
     address: str = ""
     container: Container | None = None
-    deaths: list[Death] = field(default_factory=list)
+    shown: Shown = field(default_factory=Shown)
+    """What its kubelet says of its containers."""
     terminating: bool = False
     vanished: bool = False
     """Its pod object was deleted, the container lives on."""
     node_off: bool = False
     off_until: float = 0.0
+    slow_until: float = 0.0
+    """Virtual time until which no WAL comes to it, although it streams."""
     unreported: Container | None = None
     """Died with its node, whose kubelet could not say so yet."""
-    restarts: int = 0
 
     @property
     def run(self) -> Path:
@@ -278,13 +299,14 @@ class Member:
             return  # it came with the node already
         random = self.cluster.world.random
         self.uid, self.address = f"uid-{random.getrandbits(40):010x}", f"10.{random.getrandbits(24)}"
-        self.deaths, self.terminating, self.restarts = [], False, 0
+        self.shown, self.terminating = Shown(), False
         self.start_container()
 
     def start_container(self) -> None:
         if self.container is not None or self.node_off:
             return
         self.container = Container(self, f"c-{self.cluster.world.random.getrandbits(40):010x}")
+        self.shown.container, self.shown.started = self.container.identity, self.clock.wall()
         self.container.start()
         self.cluster.show_pods()
 
@@ -302,26 +324,21 @@ class Member:
             self.report(container)
 
     def report(self, container: Container) -> None:
-        world, uid = self.cluster.world, self.uid
-        self.restarts += 1
+        world, uid, started = self.cluster.world, self.uid, self.shown.started
 
         def tell() -> None:
             if not self.node_off and self.uid == uid:
-                self.deaths = [*self.deaths, Death(uid, container.identity)]
+                self.shown.death(container.identity, started, self.clock.wall())
+                self.cluster.checks.reported.add(container.identity)
                 self.cluster.show_pods()
-                pause = world.between(0.1, 1.0) if self.restarts < 2 else world.between(3.0, 10.0)
+                pause = world.between(0.1, 1.0) if self.shown.restarts < 2 else world.between(3.0, 10.0)
                 world.after(pause, self._again if not self.terminating else self.create_pod)
 
-        world.after(world.between(0.2, 1.5), tell)
+        late = world.between(2.0, 10.0) if world.chance(0.1) else world.between(0.2, 1.5)
+        world.after(late, tell)
 
     def _again(self) -> None:
         self.start_container()
 
-    def seen(self) -> PodSeen:
-        container = self.container
-        ended = self.deaths[-1].container if self.deaths else ""
-        pod = Pod(
-            member=self.name, uid=self.uid, address=self.address, node=f"node-{self.name}",
-            terminating=self.terminating, deaths=tuple(self.deaths), container=container.identity if container else "",
-        )  # fmt: skip
-        return PodSeen(pod, "", self.clock.wall() if container else None, ended)
+    def seen(self) -> ApiPod:
+        return self.shown.pod(self.name, self.uid, self.address, self.terminating)

@@ -183,7 +183,8 @@ class SimPostgres:
         if timeline <= data.branch.timeline:
             raise PromoteFailed(f"timeline {timeline} is not above the server's own {data.branch.timeline}")
         instance.promoting = True
-        self._world.after(self._world.between(0.02, 1.0), lambda: self._container.promoted(instance, timeline))
+        takes = self._world.between(2.0, 30.0) if self._world.chance(0.05) else self._world.between(0.02, 1.0)
+        self._world.after(takes, lambda: self._container.promoted(instance, timeline))
         for _ in range(100):
             await self._takes(0.02, 0.1)
             if self._fence.instance is not instance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import shutil
 import tempfile
@@ -35,6 +36,7 @@ def scratch() -> str | None:
 def run(seed: int, trace: bool = False) -> Outcome:
     """Never raises for a violation: it is the outcome."""
     random.seed(seed)  # the pauses of kubernetes.follow
+    gc.disable()  # a story is short, and its garbage is collected once, at its end
     world = World(seed, trace)
     folder = Path(tempfile.mkdtemp(prefix="pgherd-simulation-", dir=scratch()))
     cluster = Cluster(world, world.random.choice([1, 2, 3, 3, 3, 4, 5]), world.random.choice(TIMINGS), folder)
@@ -50,6 +52,7 @@ def run(seed: int, trace: bool = False) -> Outcome:
             container.gone = True
             container.end_agent()
         shutil.rmtree(folder, ignore_errors=True)
+        gc.enable()
     return Outcome(seed, violation, tuple(happened), world.now, cluster.checks.primaries, tuple(world.events))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Callable
 from typing import Protocol
@@ -70,16 +71,15 @@ class World:
     def run(self, until: float, done: Callable[[], bool]) -> None:
         """Until that time, or until `done`. Raises what an event or the check after it raises."""
         while self.now < until and not done():
-            waiting = [due for process in self.processes if (due := process.due()) is not None]
-            first = min(waiting, default=until)
+            waiting = [(due, process) for process in self.processes if (due := process.due()) is not None]
+            first = min((due for due, _ in waiting), default=math.inf)
             if self._heap and self._heap[0][0] <= first:
                 self.now, _, act = heapq.heappop(self._heap)
                 act()
-            elif waiting and first <= until:
+            elif first <= until:
                 self.now = max(self.now, first)
-                for process in tuple(self.processes):
-                    due = process.due()
-                    if due is not None and due <= self.now:
+                for due, process in waiting:
+                    if due <= self.now:  # what it sends to others happens later, by way of the heap
                         process.step()
                         self._check()
                 continue

@@ -12,9 +12,11 @@ from typing import TypeVar
 import psycopg
 from psycopg import Connection
 
+from pgherd.model.position import parse_lsn
 from tests.ha.harness.net import inside
 
 T = TypeVar("T")
+PLACE = "select pg_walfile_name(pg_current_wal_insert_lsn()), pg_current_wal_insert_lsn()::text"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class Ack:
     sent: float
     done: float
     row: int
+    timeline: int = 0
+    """On which the server was when it acknowledged."""
+    lsn: int = 0
+    """Bytes: the row's commit lies before it."""
 
 
 @dataclass
@@ -48,6 +54,8 @@ class Writer:
     database: Database
     address: str
     acks: list[Ack] = field(default_factory=list)
+    pause: float = 0.0
+    """Seconds between two writes: less work for a small machine."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -69,8 +77,13 @@ class Writer:
                     session = self.database.session(self.address, "target_session_attrs=read-write")
                 row += 1
                 sent = time.monotonic()
-                session.execute("insert into written values (%s)", (row,))
-                self.acks.append(Ack(sent, time.monotonic(), row))
+                # One message: the place in the WAL is read after the commit, in the same round trip.
+                cursor = session.execute(f"begin; insert into written values ({row}); commit; {PLACE}")
+                while cursor.nextset():
+                    pass
+                walfile, lsn = cursor.fetchall()[0]
+                self.acks.append(Ack(sent, time.monotonic(), row, int(walfile[:8], 16), parse_lsn(lsn)))
+                self._stop.wait(self.pause)
             except psycopg.Error:
                 if session is not None:
                     session.close()

@@ -170,6 +170,24 @@ class Cluster:
         self.forwarders.cut(member.namespace)
         member.kill()
 
+    def cut_api(self, *members: Member) -> None:
+        for member in members:
+            self.forwarders.cut(member.namespace)
+
+    def mend_api(self, *members: Member) -> None:
+        for member in members:
+            self.forwarders.mend(member.namespace)
+
+    def sever(self, member: Member) -> None:
+        """Member and the other members do not reach each other; the API and clients reach all of them."""
+        self.network.sever(self._index(member), self._others(member))
+
+    def rejoin(self, member: Member) -> None:
+        self.network.rejoin(self._index(member), self._others(member))
+
+    def _others(self, member: Member) -> list[int]:
+        return [index for index, name in enumerate(self.names) if name != member.name]
+
     def come_back(self, member: Member) -> None:
         """The node is back: its kubelet reports the old container and starts a new one."""
         self.network.mend(self._index(member))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -130,6 +131,23 @@ class Member:
         os.kill(pid, signal.SIGSTOP)
         eventually("the agent is stopped", lambda: status(pid).get("State", "").startswith("T"), 2, every=0.01)
         return pid
+
+    def freeze(self, only: str = "") -> list[int]:
+        """Stop every process of the container, its PID 1 included, or those whose command has `only`; their pids."""
+        found = [pid for pid, command in self.processes().items() if only in command]
+        for pid in found:
+            os.kill(pid, signal.SIGSTOP)
+        return found
+
+    @staticmethod
+    def thaw(pids: list[int]) -> None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def running(self, program: str) -> list[int]:
+        """Pids of a tool that works in this container just now."""
+        return [pid for pid, command in self.processes().items() if program in command]
 
     def kill_agent(self) -> None:
         os.kill(self.agent(), signal.SIGKILL)

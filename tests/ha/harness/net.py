@@ -84,6 +84,20 @@ class Network:
         """Nothing reaches the member any more, and nothing comes from it: no reset, no end of connection."""
         run("ip", "-n", self.hub, "link", "set", f"m{index}", "down")
 
+    def sever(self, index: int, others: list[int]) -> None:
+        """What passes between a member and the others is lost without a word; clients still reach everybody."""
+        for other in others:
+            self._lose(index, other)
+            self._lose(other, index)
+
+    def _lose(self, sender: int, receiver: int) -> None:
+        nowhere = ("lladdr", "02:00:00:00:ff:ff", "dev", "eth0", "nud", "permanent")
+        run("ip", "-n", self.namespace(sender), "neigh", "replace", self.address(receiver), *nowhere)
+
+    def rejoin(self, index: int, others: list[int]) -> None:
+        for one, other in [(index, other) for other in others] + [(other, index) for other in others]:
+            run("ip", "-n", self.namespace(one), "neigh", "del", self.address(other), "dev", "eth0")
+
     def mend(self, index: int) -> None:
         run("ip", "-n", self.hub, "link", "set", f"m{index}", "up")
 

@@ -27,6 +27,7 @@ class Mutant:
 
 LOCK, KNOWLEDGE, ELECTION = "runtime/lock.py", "model/knowledge.py", "decide/election.py"
 HOLDER, COMPARE, STATE = "decide/holder.py", "decide/compare.py", "runtime/state.py"
+PODS = "kubernetes/pods.py"
 
 MUTANTS = (
     Mutant(
@@ -204,6 +205,104 @@ MUTANTS = (
         (
             Patch(ELECTION, "found_cluster", "    if missing:\n        return", "    if False:\n        return"),
             Patch(ELECTION, "found_new", "if record.holder is not None and record.holder.writable > 0:", "if False:"),
+        ),
+    ),
+    Mutant(
+        "time is told by the wall clock",
+        ("S1", "S4"),
+        (
+            Patch(
+                "runtime/agent.py",
+                "Agent.__init__",
+                "        stores, server = parts.stores, parts.server\n",
+                "        stores, server, zero = parts.stores, parts.server, wall() - clock()\n"
+                "        clock = self._clock = lambda: wall() - zero\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a wall clock that stepped forward is not noticed",
+        ("S1", "S4"),
+        (Patch("runtime/agent.py", "Agent._heartbeat", "now - offset > self.state.configuration.margin", "False"),),
+    ),
+    Mutant(
+        "phase Failed is taken for a death",
+        ("S1",),
+        (
+            Patch(
+                PODS,
+                "pod_seen",
+                "        deaths=deaths(uid, status),\n",
+                "        deaths=(Death(uid, status.containerID or ''),)\n"
+                "        if status and item.status and item.status.phase == 'Failed'\n"
+                "        else deaths(uid, status),\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a restart count is taken for a death",
+        ("S1",),
+        (
+            Patch(
+                PODS,
+                "pod_seen",
+                "        deaths=deaths(uid, status),\n",
+                "        deaths=(*deaths(uid, status), Death(uid, status.containerID or ''))\n"
+                "        if status and status.restartCount and not status.ready\n"
+                "        else deaths(uid, status),\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a status that nobody saw is taken for a death",
+        ("S1",),
+        (Patch(PODS, "_death", "if ended.reason in _NO_PROOF else", "if False else"),),
+    ),
+    Mutant(
+        "a candidate is known by its name, whatever data it has now",
+        ("S8",),
+        (
+            Patch(
+                ELECTION,
+                "outsider",
+                'named.get(view.member, "") == view.server.incarnation',
+                "view.member in named",
+            ),
+        ),
+    ),
+    Mutant(
+        "lag is not compared",
+        ("S2",),
+        (Patch(ELECTION, "unfit", "    lag = record.optime - position.lsn\n", "    lag = 0\n"),),
+    ),
+    Mutant(
+        "a second initialiser: who does not answer is taken for empty",
+        ("S7",),
+        (Patch(ELECTION, "found_cluster", "    if missing:\n        return", "    if False:\n        return"),),
+    ),
+    Mutant(
+        "a promotion that was sent is recalled without a kill",
+        ("S1", "S2"),
+        (
+            Patch(
+                HOLDER,
+                "give_up",
+                "    if view.server.process is not Process.STOPPED or view.server.primary:\n",
+                "    if view.server.process is not Process.STOPPED and not view.server.promoting:\n",
+            ),
+            Patch(
+                LOCK,
+                "Lock._obey",
+                "        if wanted == 0.0:\n",
+                "        if wanted == 0.0 and self._state.server and self._state.server.promoting:\n"
+                "            return\n        if wanted == 0.0:\n",
+            ),
+            Patch(
+                LOCK,
+                "Lock.sending",
+                "            self._fence.withdraw()\n        self._fence.record",
+                "        self._fence.record",
+            ),
         ),
     ),
     Mutant(

@@ -1,0 +1,118 @@
+"""A server that is not dead and not well: frozen, out of connections, out of space; a member that stood still."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.ha.harness.cluster import Cluster
+from tests.ha.harness.member import Member
+from tests.ha.harness.verdict import Scene, Witness
+from tests.ha.harness.volume import Small
+from tests.ha.harness.wait import eventually
+
+
+def test_a_frozen_postgresql_is_failed_over(scene: Scene) -> None:
+    """The agent lives and renews nothing that it cannot prove; a frozen server could thaw at any moment (S4)."""
+    cluster, witness, old = scene.cluster, scene.witness, scene.leader
+    frozen = old.freeze("postgres")
+    assert old.postmaster() in frozen
+    new = scene.another()
+    assert witness.gap <= cluster.ttl + 4
+    assert not set(frozen) & set(old.processes()), "killed as they were"
+    assert len(old.running("pgherd.runtime")) == 1
+    witness.verdict(new)
+
+
+def test_a_server_without_a_free_connection_is_no_dead_one(scene: Scene) -> None:
+    cluster, witness = scene.cluster, scene.witness
+    taken = []
+    with pytest.raises(psycopg.OperationalError, match=r"too many|remaining connection slots"):
+        while len(taken) < 500:
+            taken.append(cluster.database.session(scene.leader.address))
+    try:
+        time.sleep(3 * cluster.ttl)
+        assert cluster.leader() is scene.leader
+        assert cluster.objects.annotations()["transitions"] == "1"
+        assert witness.gap < 1.0, "who is connected goes on writing"
+    finally:
+        for session in taken:
+            session.close()
+    assert witness.verdict(scene.leader) == []
+
+
+@pytest.mark.long
+def test_a_member_that_stood_still_wakes_up_as_a_replica(scene: Scene) -> None:
+    """Fence included, past its deadline: what it may still do until its fence has run is the one exception of S1."""
+    cluster, witness, old = scene.cluster, scene.witness, scene.leader
+    frozen = old.freeze()
+    try:
+        new = scene.another()
+        assert witness.gap <= cluster.ttl + 4
+        before = len(witness.writers[old.name].acks)
+    finally:
+        old.thaw(frozen)
+    eventually("its old PostgreSQL is dead", lambda: not set(old.running("postgres:")) & set(frozen), 10)
+    late = witness.writers[old.name].acks[before:]
+    late = [ack for ack in late if ack.timeline < cluster.timeline(new)]
+    print(f"{len(late)} rows acknowledged between the thaw and the kill")
+    witness.writers[old.name].acks = [ack for ack in witness.writers[old.name].acks if ack not in late]
+    assert not late or late[-1].done - late[0].sent < 0.5
+    witness.verdict(new)
+
+
+@pytest.fixture
+def small(cluster: Cluster) -> Iterator[Small]:
+    """The first member's volume is small."""
+    volume = Small(cluster.members[cluster.names[0]].folder / "pgdata", 400)
+    yield volume
+    for member in cluster.members.values():
+        member.kill()
+    volume.unmount()
+
+
+@pytest.mark.long
+def test_a_full_volume_is_reported_and_recovers(small: Small, cluster: Cluster) -> None:
+    """No crash loop of the agent, no second primary; well again when there is space again."""
+    cluster.start()
+    old = cluster.wait_ready(60)
+    assert old.name == cluster.names[0], "of equals the first initialises: it has the small volume"
+    witness = Witness(cluster)
+    witness.start(old)
+    agent = old.agent()
+    small.fill()
+    with pytest.raises(psycopg.Error):
+        fill_up(cluster, old.address)
+    eventually("the full volume is reported", lambda: "No space left" in reasons(cluster), 30)
+    leader = eventually("a leader that takes rows", lambda: takes_rows(cluster), 60)
+    print(f"rows are taken by {'the same member' if leader is old else 'another member'}")
+    time.sleep(2 * cluster.ttl)
+    assert old.agent() == agent, "the agent lives with it"
+    small.empty()
+    leader = eventually("a writable leader", cluster.writable, 30)
+    witness.wrote(leader)
+    assert witness.verdict(leader, 90) == []
+
+
+def fill_up(cluster: Cluster, address: str) -> None:
+    with cluster.database.session(address) as session:
+        session.execute("create table filler (x text)")
+        for _ in range(1000):
+            session.execute("insert into filler select repeat(md5(i::text), 200) from generate_series(1, 1000) as i")
+
+
+def reasons(cluster: Cluster) -> str:
+    """What the members' logs say."""
+    return "".join(member.log.read_text(errors="replace") for member in cluster.members.values())
+
+
+def takes_rows(cluster: Cluster) -> Member | None:
+    leader = cluster.writable()
+    if leader is not None:
+        with cluster.database.session(leader.address) as session:
+            session.execute("create table if not exists taken (x text)")
+            session.execute("insert into taken select repeat('x', 10000) from generate_series(1, 100)")
+    return leader
