@@ -9,7 +9,8 @@
     prober      proof of health shortly before each renewal
     decider     view -> decide -> actions; wakes on news or at Decision.wake_at; its end is the agent's
     role        the pod's label
-    primary     slots and declared roles while KeepPrimary is ordered
+    primary     declared roles while KeepPrimary is ordered
+    slots       replication slots of a running server
     reload      changed configuration into a running server
     receipts    appends what is complete to the history
     rest        the HTTP API
@@ -31,6 +32,7 @@ from typing import Any
 
 import msgspec
 
+from pgherd.decide.slots import orders
 from pgherd.kubernetes.store import Stores
 from pgherd.model.actions import (
     Action,
@@ -52,6 +54,7 @@ from pgherd.runtime.observer import Observer, Prober
 from pgherd.runtime.peers import Ask, Peers
 from pgherd.runtime.ports import Clock, Fence, Postgres
 from pgherd.runtime.receipts import Receipts, write_receipts
+from pgherd.runtime.slots import Slots
 from pgherd.runtime.state import State
 from pgherd.runtime.status import Status
 from pgherd.runtime.tasks import Tasks
@@ -105,6 +108,7 @@ class Agent:
         self.role = Role(state, stores, clock, log)
         self.primary = Primary(state, server, stores, parts.apply, clock, log)
         self.reload = Reload(state, server, log)
+        self.slots = Slots(state, server, self.tasks, clock, log)
         self.status = Status(state, self.observer, clock)
 
     def terminate(self) -> None:
@@ -144,6 +148,7 @@ class Agent:
             "prober": self.prober.run(),
             "role": self.role.run(),
             "primary": self.primary.run(),
+            "slots": self.slots.run(),
             "reload": self.reload.run(),
             "receipts": write_receipts(self.receipts, state, stores.config, self._log),
             "rest": _forever(self._parts.serve(self.status)),
@@ -183,6 +188,7 @@ class Agent:
             if any(isinstance(action, Exit) for action in decision.actions):
                 return
             self._carry_out(decision)
+            self.slots.order(orders(view, now))
             state.decided = self._clock()
             await asyncio.sleep(SHORTEST)
             await state.decide.wait(self._pause(decision))
@@ -218,7 +224,7 @@ class Agent:
             case PollPeers():
                 self.peers.wanted.ring()
             case KeepPrimary():
-                self.primary.order(action)
+                self.primary.order()
             case Follow():
                 self.following.order(action)
             case _:
