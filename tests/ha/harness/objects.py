@@ -81,6 +81,13 @@ class Objects:
         for name, content in ((f"{self.cluster}-ha", free), (f"{self.cluster}-ha-config", config)):
             self.client.create(core_v1.Endpoints(metadata=ObjectMeta(name=name, annotations=content)))
 
+    def configure(self, configuration: dict[str, Any]) -> None:
+        """As a person's change of the dynamic configuration."""
+        annotations = {"metadata": {"annotations": {"config": json.dumps(configuration)}}}
+        self.client.patch(
+            core_v1.Endpoints, f"{self.cluster}-ha-config", annotations, patch_type=PatchType.MERGE
+        )  # fmt: skip
+
     def _rights(self) -> None:
         """Exactly what the play grants the agents."""
         name = f"{self.cluster}-instance"

@@ -116,7 +116,8 @@ def test_a_renewal_carries_what_the_holder_keeps_up_to_date() -> None:
     found = leader_view(
         knowledge=holding(MINE, NOW - 3), server=primary(position=Position(2, 8000)),
         slots=SlotsSeen(primary=True, states={"m2": SlotState("physical", "kept", 7000)}),
-        slots_present={"m0": NOW - 5000, "m2": NOW}, peers=(peer("m2", status("m2", **STREAMS)),), configuration=Configuration(ttl=20),
+        slots_present={"m0": NOW - 5000, "m2": NOW}, configuration=Configuration(ttl=20),
+        peers=(peer("m2", status("m2", **STREAMS)),),
     )  # fmt: skip
     record = writes(decide(found, NOW))[WriteKind.RENEW]
     assert record.retain_slots == ("m2",)

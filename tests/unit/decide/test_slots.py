@@ -159,11 +159,11 @@ def test_what_is_not_there_yet_or_lost_stays_published() -> None:
 # Restart for a slot
 
 
-def waiting(name: str = "m1", **changes: Any) -> View:
-    base = view(
-        slots=SlotsSeen(waiting=("cdc",)),
-        peers=(peer("m0", status("m0")), peer("m2", status("m2", streaming_from="m0"))),
-    )
+LEADER, WAITS = peer("m0", status("m0")), {"streaming_from": "m0", "slots_waiting": ("cdc",)}
+
+
+def waiting(**changes: Any) -> View:
+    base = view(slots=SlotsSeen(waiting=("cdc",)), peers=(LEADER, peer("m2", status("m2", streaming_from="m0"))))
     return msgspec.structs.replace(base, **changes)
 
 
@@ -177,27 +177,16 @@ def test_a_standby_restarts_for_a_slot_while_another_one_streams() -> None:
     ("changes", "code"),
     [
         ({"slots": SlotsSeen()}, "replica"),
-        ({"peers": (peer("m0", status("m0")), peer("m2", status("m2")))}, "replica"),  # m2 does not stream
-        ({"peers": (peer("m0", status("m0")), peer("m2", None))}, "replica"),
-        ({"peers": (peer("m0", status("m0")),), "members": ("m0", "m1")}, "slot-restart"),  # no other standby at all
-        (
-            {"peers": (peer("m0", status("m0")), peer("m2", status("m2", streaming_from="m0"), NOW - 6))},
-            "slot-restart-waits",
-        ),
-        (  # the one before it in the row has its turn
-            {"peers": (peer("m0", status("m0")), peer("m00", status("m2", streaming_from="m0", slots_waiting=("cdc",))))},
-            "replica",
-        ),
-        (
-            {"peers": (peer("m0", status("m0")), peer("m2", status("m2", streaming_from="m0", slots_waiting=("cdc",))))},
-            "slot-restart",
-        ),
+        ({"peers": (LEADER, peer("m2", status("m2")))}, "replica"),  # it does not stream
+        ({"peers": (LEADER, peer("m2", None))}, "replica"),
+        ({"peers": (LEADER,), "members": ("m0", "m1")}, "slot-restart"),  # no other standby at all
+        ({"peers": (LEADER, peer("m2", status("m2", streaming_from="m0"), NOW - 6))}, "slot-restart-waits"),
+        ({"peers": (LEADER, peer("m00", status("m2", **WAITS)))}, "replica"),  # the one before it has its turn
+        ({"peers": (LEADER, peer("m2", status("m2", **WAITS)))}, "slot-restart"),
     ],
-)  # fmt: skip
+)
 def test_one_standby_at_a_time_restarts(changes: dict[str, Any], code: str) -> None:
     decision = decide(waiting(**changes), NOW)
     assert decision.reason.code == code
-    assert [type(action) for action in decision.actions] == {
-        "slot-restart": [Stop],
-        "slot-restart-waits": [PollPeers],
-    }.get(code, [])
+    expected: dict[str, list[type]] = {"slot-restart": [Stop], "slot-restart-waits": [PollPeers]}
+    assert [type(action) for action in decision.actions] == expected.get(code, [])

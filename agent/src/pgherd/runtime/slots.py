@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from pgherd.model.server import Process
 from pgherd.model.slots import SlotOrders, SlotsSeen
 from pgherd.postgres.source import Source
 from pgherd.runtime.log import Changing, Log
@@ -37,7 +38,8 @@ class Slots:
         self._orders = orders
         if orders is None:
             self._done = None
-            if self._state.server is None or self._state.server.primary != self._state.slots.primary:
+            server = self._state.server
+            if server is None or server.process is not Process.RUNNING or server.primary != self._state.slots.primary:
                 self._state.slots = SlotsSeen()
         elif self._due():
             self._wake.ring()
