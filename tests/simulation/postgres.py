@@ -7,13 +7,13 @@ frozen or dead by then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pgherd.model.position import Position
 from pgherd.model.server import Data as Holds
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration
+from pgherd.model.slots import SlotOrders, SlotsSeen, SlotState
 from pgherd.postgres.errors import PostgresError, PromoteFailed, StartFailed, ToolFailed, WouldDestroy, WrongTimeline
 from pgherd.postgres.source import Source
 from tests.simulation.database import Branch, Data
@@ -223,10 +223,11 @@ class SimPostgres:
         await self._takes(0.001, 0.05)
         self._fence.kill()
 
-    async def keep_slots(self, names: tuple[str, ...]) -> Mapping[str, int]:
+    async def keep_slots(self, orders: SlotOrders, source: Source | None) -> SlotsSeen:
         await self._takes(0.001, 0.02)
         data = self._container.volume.data
-        return dict.fromkeys(names, data.lsn if data else 0)
+        states = {slot.name: SlotState(slot.kind, "kept", data.lsn if data else 0) for slot in orders.slots}
+        return SlotsSeen(orders.primary, states, tuple(states))
 
     async def connection(self) -> Any:
         self._alive()

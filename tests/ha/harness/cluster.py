@@ -110,6 +110,11 @@ class Cluster:
         ):
             self.authority.write(path, pair, user.pw_uid, user.pw_gid)
 
+    def configure(self, **changes: Any) -> None:
+        """Change the dynamic configuration, before or after the start."""
+        self.configuration |= changes
+        self.objects.configure(self.configuration)
+
     def start(self) -> None:
         for member in self.members.values():
             member.start()

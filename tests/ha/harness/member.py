@@ -125,6 +125,19 @@ class Member:
                 return pid
         raise AssertionError(f"{self.name}: no postmaster")
 
+    def sql(self, query: str, database: str = "postgres") -> list[list[str]]:
+        """As the superuser over the member's own socket; every value as text."""
+        command = [
+            "setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "psql", "--no-psqlrc", "--tuples-only",
+            "--no-align", "--quiet", "--field-separator=\t", "--set=ON_ERROR_STOP=1",
+            f"--host={self.folder / 'tmp/postgres'}", f"--port={self.port}", f"--dbname={database}",
+            "--username=postgres", f"--command={query}",
+        ]  # fmt: skip
+        done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{self.name}: {query}: {done.stderr.strip()}")
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
     def freeze_agent(self) -> int:
         """Stop the agent's process; its pid."""
         pid = self.agent()

@@ -82,6 +82,13 @@ class Objects:
             self.client.create(core_v1.Endpoints(metadata=ObjectMeta(name=name, annotations=content)))
         self.client.create(core_v1.ConfigMap(metadata=ObjectMeta(name=f"{self.cluster}-ha-failover")))
 
+    def configure(self, configuration: dict[str, Any]) -> None:
+        """As a person's change of the dynamic configuration."""
+        annotations = {"metadata": {"annotations": {"config": json.dumps(configuration)}}}
+        self.client.patch(
+            core_v1.Endpoints, f"{self.cluster}-ha-config", annotations, patch_type=PatchType.MERGE
+        )  # fmt: skip
+
     def _rights(self) -> None:
         """Exactly what the play grants the agents."""
         name = f"{self.cluster}-instance"

@@ -13,6 +13,7 @@ from pgherd.model.lease import Holder, Lease
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, PostgresSettings, Settings
+from pgherd.model.slots import SlotOrders, SlotsSeen, SlotState
 from pgherd.postgres.source import Source
 from pgherd.runtime.container import Container
 from pgherd.runtime.lock import Lock
@@ -133,9 +134,10 @@ class FakePostgres:
     async def kill(self) -> None:
         await self._do("kill")
 
-    async def keep_slots(self, names: tuple[str, ...]) -> dict[str, int]:
-        await self._do(f"slots {names}")
-        return dict.fromkeys(names, 7)
+    async def keep_slots(self, orders: SlotOrders, source: Source | None) -> SlotsSeen:
+        await self._do(f"slots {[slot.name for slot in orders.slots]}")
+        states = {slot.name: SlotState(slot.kind, "kept", 7) for slot in orders.slots}
+        return SlotsSeen(orders.primary, states, tuple(states))
 
     async def connection(self) -> None:
         return None

@@ -11,6 +11,9 @@ from pgherd.model.member import MemberStatus
 from pgherd.model.slots import slot_name
 from pgherd.rest.health import streams_from_holder
 
+SHOWN = ("lost", "unready", "refused")
+"""States of slots that a person should see."""
+
 
 class Row(msgspec.Struct, frozen=True):
     """One member. `lag` is bytes that it lacks of the leader's WAL, `replay_lag` bytes that it has not replayed."""
@@ -152,6 +155,7 @@ def _own_notes(seen: Observation, status: MemberStatus, role: str) -> list[str]:
     well = status.role == "primary" if role == "leader" else status.streaming_from is not None
     if not well and status.reason:
         notes.append(status.reason)
+    notes += [f"slot {name} {slot.state}" for name, slot in sorted(status.slots.items()) if slot.state in SHOWN]
     expected = seen.config.initialize
     if expected and expected.isdigit() and status.system_identifier not in (None, expected):
         notes.append(f"another system identifier: {status.system_identifier}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgherd.decide import compare
+from pgherd.decide import compare, slots
 from pgherd.model.actions import Action, Clone, Decision, Follow, PollPeers, Reason, Rewind, Start, Stop
 from pgherd.model.knowledge import takeable_at
 from pgherd.model.lease import Lease
@@ -135,4 +135,7 @@ def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decisio
         return Decision((Follow(leader.member),), Reason("follow", f"following {leader.member}"), wake)
     if not server.streaming:
         return Decision((), Reason("not-streaming", f"follows {leader.member}, but does not stream yet"), wake)
+    restart = slots.restart(view, now)
+    if restart is not None:
+        return restart
     return Decision((), Reason("replica", f"streams from {leader.member}"), wake)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare
+from pgherd.decide import compare, slots
 from pgherd.model.actions import (
     Action,
     Decision,
@@ -22,7 +22,6 @@ from pgherd.model.knowledge import WriteKind
 from pgherd.model.lease import Handover, Lease
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Process
-from pgherd.model.slots import slot_name
 from pgherd.model.view import Failure, TaskKind, View
 
 
@@ -71,7 +70,7 @@ def soon(view: View, now: float) -> float:
     return max(view.knowledge.held.t0 + view.configuration.loop_wait, now + 0.05)
 
 
-def fresh(view: View, record: Lease) -> Lease:
+def fresh(view: View, record: Lease, now: float) -> Lease:
     """The record with what its holder keeps up to date; its own name, too, in case that a person edited it."""
     server = view.server
     assert record.holder is not None
@@ -81,7 +80,7 @@ def fresh(view: View, record: Lease) -> Lease:
     return msgspec.structs.replace(
         record, leader=view.member, ttl=view.configuration.ttl, optime=optime,
         candidates=compare.candidates(view, record) if serves else record.candidates,
-        slots=dict(view.slot_positions), handover=None, released=None,
+        slots=slots.published(view, record), retain_slots=slots.retained(view, now), handover=None, released=None,
     )  # fmt: skip
 
 
@@ -92,7 +91,7 @@ def renewal(view: View, record: Lease, now: float, proved: bool) -> tuple[Action
     due = now >= held.t0 + view.configuration.loop_wait
     if not due or not proved or view.writing:
         return ()
-    return (WriteLease(WriteKind.RENEW, fresh(view, record)),)
+    return (WriteLease(WriteKind.RENEW, fresh(view, record, now)),)
 
 
 def healthy(view: View) -> bool:
@@ -105,15 +104,14 @@ def primary(view: View, record: Lease, now: float) -> Decision:
     """Writable: publish, renew, keep."""
     held, server = view.knowledge.held, view.server
     assert held is not None and record.holder is not None and server.position is not None
-    slots = tuple(sorted(slot_name(member) for member in view.members if member != view.member))
-    keep: tuple[Action, ...] = (KeepPrimary(slots),)
+    keep: tuple[Action, ...] = (KeepPrimary(),)
     timeline = server.position.timeline
     if timeline != record.holder.timeline:
         text = f"PostgreSQL is on timeline {timeline}, the lease says {record.holder.timeline}"
         return give_up(view, record, "wrong-timeline", text)
     published = record.address == view.address and record.holder.writable == timeline
     if not published and view.task is None:
-        new = fresh(view, record)
+        new = fresh(view, record, now)
         holder = msgspec.structs.replace(record.holder, writable=timeline)
         new = msgspec.structs.replace(new, address=view.address, holder=holder)
         write: tuple[Action, ...] = () if view.writing else (WriteLease(WriteKind.RENEW, new),)
@@ -126,7 +124,7 @@ def primary(view: View, record: Lease, now: float) -> Decision:
     changed = compare.candidates(view, record) != record.candidates and now >= held.t0 + 0.5
     write = renewal(view, record, now, sound)
     if changed and sound and not write and not view.writing:
-        write = (WriteLease(WriteKind.RENEW, fresh(view, record)),)
+        write = (WriteLease(WriteKind.RENEW, fresh(view, record, now)),)
     if view.health and not view.health.alive and view.health.checked >= held.t0:
         return Decision(keep, Reason("unhealthy", f"not renewed: {view.health.reason}"), now + 0.25)
     return Decision(

@@ -135,9 +135,7 @@ class Kill(Action, frozen=True):
 
 
 class KeepPrimary(Action, frozen=True):
-    """Upkeep of a writable primary: one physical slot for each of `slots`, declared roles, history, label."""
-
-    slots: tuple[str, ...]
+    """Upkeep of a writable primary: declared roles, history, label."""
 
 
 class Exit(Action, frozen=True):

@@ -65,8 +65,9 @@ class Lease(msgspec.Struct, frozen=True):
     candidates: tuple[Candidate, ...] = ()
     handover: Handover | None = None
     slots: Mapping[str, int] = {}
-    """Physical slot name -> position (bytes) of every replica."""
-    retain_slots: Mapping[str, int] = {}
+    """Slot name -> position (bytes) of every slot that the holder keeps: members' and declared ones."""
+    retain_slots: tuple[str, ...] = ()
+    """Members' slots that are kept, also for `member_slots_ttl` after the member left."""
     pause: bool = False
     address: str | None = None
     """Pod IP that Service `<cluster>-ha` routes to; None while nobody is known to be writable."""
@@ -118,7 +119,9 @@ def from_annotations(annotations: Mapping[str, str], address: str | None) -> Lea
         candidates=_json(annotations.get("candidates"), tuple[Candidate, ...], "candidates") or (),
         handover=_json(annotations.get("handover"), Handover, "handover"),
         slots=_json(annotations.get("slots"), dict[str, int], "slots") or {},
-        retain_slots=_json(annotations.get("retain_slots"), dict[str, int], "retain_slots") or {},
+        retain_slots=tuple(
+            _json(annotations.get("retain_slots"), tuple[str, ...] | dict[str, int], "retain_slots") or ()
+        ),
         pause=annotations.get("pause") == "true",
         address=address,
     )

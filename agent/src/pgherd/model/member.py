@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pgherd.model.position import History, Position
+from pgherd.model.slots import SlotState
 
 
 class MemberStatus(msgspec.Struct, frozen=True):
@@ -36,6 +37,10 @@ class MemberStatus(msgspec.Struct, frozen=True):
     version: str = ""
     """Of pgherd."""
     tags: dict[str, str] = {}
+    slots: dict[str, SlotState] = {}
+    """Replication slots that this member should have, and how each one is."""
+    slots_waiting: tuple[str, ...] = ()
+    """Declared logical slots for which this standby wants to restart."""
 
 
 class Death(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from pgherd.model.lease import LONGEST
+from pgherd.model.slots import Matcher, Permanent, SlotName
 
 Port = Annotated[int, msgspec.Meta(ge=1024, le=65535)]
 
@@ -91,6 +92,8 @@ class PostgresConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=F
     parameters: dict[str, Any] = {}
     pg_hba: tuple[str, ...] = ()
     use_pg_rewind: bool = True
+    use_slots: bool = True
+    """Whether members stream from replication slots; without them declared slots are not kept either."""
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
@@ -106,7 +109,26 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     member_slots_ttl: float = 1800
     allow_data_loss_reclone: bool = True
     """Whether a diverged data directory may be replaced by a clone after its divergent WAL was kept aside (S5)."""
+    slots: dict[SlotName, Permanent | None] = {}
+    """Permanent slots; nothing after a name means physical."""
+    permanent_slots: dict[SlotName, Permanent | None] = {}
+    permanent_replication_slots: dict[SlotName, Permanent | None] = {}
+    """Patroni's older names of the same."""
+    ignore_slots: tuple[Matcher, ...] = ()
     postgresql: PostgresConfiguration = PostgresConfiguration()
+
+    @property
+    def permanent(self) -> dict[str, Permanent]:
+        """Declared slots of a primary cluster; none without `use_slots`."""
+        declared = {**self.permanent_replication_slots, **self.permanent_slots, **self.slots}
+        if not self.postgresql.use_slots:
+            return {}
+        found = {name: slot or Permanent() for name, slot in declared.items()}
+        return {name: slot for name, slot in found.items() if slot.cluster_type != "standby"}
+
+    @property
+    def logical_slots(self) -> dict[str, Permanent]:
+        return {name: slot for name, slot in self.permanent.items() if slot.kind == "logical"}
 
     @property
     def margin(self) -> float:

@@ -12,6 +12,7 @@ from pgherd.model.member import Peer, Pod
 from pgherd.model.request import Asked
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration
+from pgherd.model.slots import SlotsSeen
 
 
 class TaskKind(enum.Enum):
@@ -110,7 +111,9 @@ class View(msgspec.Struct, frozen=True):
     """Boot time since which the postmaster lives and takes no connections (starting, recovering, stopping)."""
     stalled_since: float | None = None
     """Boot time since which the own standby neither streams nor gains WAL."""
-    slot_positions: Mapping[str, int] = {}
-    """Positions (bytes) of the physical slots that this primary keeps."""
+    slots: SlotsSeen = SlotsSeen()
+    """Own replication slots, as the last pass left them."""
+    slots_present: Mapping[str, float] = {}
+    """Members' slots -> boot time at which the member was last there (decide/slots.remembered)."""
     death_seen: float | None = None
     """Boot time at which the API first showed the death of the lease's container (proof 2)."""

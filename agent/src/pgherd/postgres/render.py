@@ -11,11 +11,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pgherd.model.settings import Configuration, InvalidSetting, Settings
+from pgherd.model.slots import NATIVE
 from pgherd.postgres.layout import Layout
 from pgherd.postgres.source import Source
 
 REPLICATION_USER = "pgherd_replication"
 LEAST_SENDERS = 10
+SPARE_SLOTS = 4
+"""For slots that users make themselves, pg_basebackup and the like."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.$]*")
 
 DEFAULTS: dict[str, Any] = {
@@ -73,8 +76,27 @@ def _libpq(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def owned(settings: Settings, layout: Layout, user: Mapping[str, Any]) -> dict[str, Any]:
+def replication_slots(settings: Settings, configuration: Configuration) -> int:
+    """Enough for the members and what is declared; a server with more slots than this does not start."""
+    needed = len(settings.members) + len(configuration.permanent)
+    return max(LEAST_SENDERS, needed + SPARE_SLOTS, _number(_lowered(configuration), "max_replication_slots"))
+
+
+def _lowered(configuration: Configuration) -> dict[str, Any]:
+    return {name.lower(): value for name, value in configuration.postgresql.parameters.items()}
+
+
+def synchronised(settings: Settings, configuration: Configuration) -> dict[str, Any]:
+    """What declared logical slots need to survive a failover; nothing of it without any."""
+    if not configuration.logical_slots:
+        return {}
+    native = {"sync_replication_slots": "on"} if settings.postgres.version >= NATIVE else {}
+    return {"hot_standby_feedback": "on", **native}
+
+
+def owned(settings: Settings, layout: Layout, configuration: Configuration) -> dict[str, Any]:
     """Parameters that the product sets on every member."""
+    user = _lowered(configuration)
     certificates = layout.certificates
     return {
         "listen_addresses": "*",
@@ -85,7 +107,7 @@ def owned(settings: Settings, layout: Layout, user: Mapping[str, Any]) -> dict[s
         "wal_log_hints": "on",
         "hot_standby": "on",
         "max_wal_senders": max(LEAST_SENDERS, _number(user, "max_wal_senders")),
-        "max_replication_slots": max(LEAST_SENDERS, _number(user, "max_replication_slots")),
+        "max_replication_slots": replication_slots(settings, configuration),
         "wal_sender_timeout": "5s",
         "wal_receiver_timeout": "5s",
         "archive_mode": "on",
@@ -101,6 +123,7 @@ def owned(settings: Settings, layout: Layout, user: Mapping[str, Any]) -> dict[s
         "logging_collector": "off",
         "log_destination": "stderr",
         "lc_messages": "C",
+        **synchronised(settings, configuration),
     }
 
 
@@ -115,12 +138,12 @@ def postgresql_conf(
     settings: Settings, layout: Layout, configuration: Configuration, member: str, slot: str, source: Source | None
 ) -> str:
     """The whole postgresql.conf. Raises InvalidSetting for a name or value that would not be one line."""
-    user = {name.lower(): value for name, value in configuration.postgresql.parameters.items()}
+    user = _lowered(configuration)
     for name, value in user.items():
         _check(name, value)
     parameters = {name: value for name, value in {**DEFAULTS, **user}.items() if name not in FORBIDDEN}
-    parameters |= owned(settings, layout, user)
-    parameters["primary_slot_name"] = slot if source else ""
+    parameters |= owned(settings, layout, configuration)
+    parameters["primary_slot_name"] = slot if source and configuration.postgresql.use_slots else ""
     parameters["primary_conninfo"] = conninfo(source, settings, layout, member, "postgres") if source else ""
     lines = [f"{name} = {_quoted(value)}" for name, value in sorted(parameters.items())]
     return "\n".join(["# Written by pgherd: changes here are lost. Use the cluster's configuration.", *lines, ""])

@@ -18,8 +18,8 @@ from pgherd.model.mapping import boottime
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, Settings
-from pgherd.model.slots import slot_name
-from pgherd.postgres import configure, histories, keys, replace, roles, sessions, slots
+from pgherd.model.slots import SlotOrders, SlotsSeen
+from pgherd.postgres import configure, histories, keys, render, replace, roles, sessions
 from pgherd.postgres.clone import clone
 from pgherd.postgres.control import ControlData
 from pgherd.postgres.errors import FenceRefused, NotArmed, PostgresError, StartFailed, WouldDestroy
@@ -32,6 +32,7 @@ from pgherd.postgres.promote import choose_timeline, promote
 from pgherd.postgres.render import conninfo
 from pgherd.postgres.rewind import rewind
 from pgherd.postgres.sessions import Connection, bounded
+from pgherd.postgres.slots import Slots
 from pgherd.postgres.source import Source
 
 QUERY = 5.0
@@ -50,6 +51,7 @@ class PostgresServer:
         self.layout = Layout(settings.postgres, temporary)
         self._observer = Observer(self.layout, settings, link)
         self._prober = Prober(self.layout)
+        self._slots = Slots(self.layout)
         self._prepared = self._roles_there = False
         self._keys_checked = 0.0
         self._background: set[asyncio.Task[Any]] = set()
@@ -127,6 +129,7 @@ class PostgresServer:
         self._observer.wal_end.forget()
         # In a thread: every file is synced, and a stalled volume must not stop the heartbeat.
         await asyncio.to_thread(self._lay_out, writable, source, configuration, control)
+        await self._take_over_slots(writable, source, configuration)
         argv = [self.layout.program("postgres"), "-D", str(self.layout.data)]
         self._observer.stopping = False
         pid = await self._link.start(argv, environment(), writable)
@@ -147,6 +150,11 @@ class PostgresServer:
         else:
             configure.mark_standby(self.layout)
             histories.prepare_recovery(self.layout.wal, control.position)
+
+    async def _take_over_slots(self, writable: bool, source: Source | None, configuration: Configuration) -> None:
+        conninfo = None if writable or source is None else self._conninfo(source)
+        room = render.replication_slots(self._settings, configuration)
+        await self._slots.before_start(conninfo, configuration.logical_slots, room)
 
     async def _configure(self, configuration: Configuration, source: Source | None) -> bool:
         """Write what changed, and reload; whether anything did."""
@@ -180,6 +188,7 @@ class PostgresServer:
         connection = await self.connection()
         try:
             state = await self._link.state()
+            await self._slots.before_promotion(connection, seen.position.timeline)
             self._observer.promoting = state.postgres_pid
             began = await promote(self.layout, self._link, connection, timeline, limit)
         except NotArmed:
@@ -225,13 +234,13 @@ class PostgresServer:
 
     # Upkeep
 
-    async def keep_slots(self, names: tuple[str, ...]) -> dict[str, int]:
-        """Exactly these members' slots; their positions in bytes. Slots that no declared member owns are left alone."""
-        members = [slot_name(member) for member in self._settings.members]
+    async def keep_slots(self, orders: SlotOrders, source: Source | None) -> SlotsSeen:
+        """One pass over the slots; `source` is the primary that a standby follows."""
         connection = await self.connection()
         try:
-            await self._ensure_roles(connection)
-            return await bounded(slots.keep(connection, names, members), QUERY)
+            if orders.primary:
+                await self._ensure_roles(connection)
+            return await self._slots.keep(connection, orders, self._conninfo(source) if source else None)
         finally:
             await connection.close()
 
@@ -270,13 +279,12 @@ class PostgresServer:
         return False
 
     async def _after_start(self, writable: bool) -> None:
-        """A primary needs the replication role; a former primary's slots would hold WAL for ever."""
+        """A primary needs the replication role."""
+        if not writable:
+            return
         connection = await self.connection()
         try:
-            if writable:
-                await self._ensure_roles(connection)
-            else:
-                await bounded(slots.keep(connection, (), [slot_name(m) for m in self._settings.members]), QUERY)
+            await self._ensure_roles(connection)
         finally:
             await connection.close()
 

@@ -49,8 +49,13 @@ def _forget(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-async def connect(layout: Layout, options: str = "", database: str = "postgres") -> Connection:
-    """A new connection as the superuser over the local socket (peer). The caller bounds and closes it."""
+async def connect(
+    layout: Layout, options: str = "", database: str = "postgres", replication: str = "false"
+) -> Connection:
+    """A new connection as the superuser over the local socket (peer). The caller bounds and closes it.
+
+    `replication="database"` speaks the replication protocol's commands.
+    """
     return await psycopg.AsyncConnection.connect(
         host=str(layout.socket),
         port=layout.settings.port,
@@ -58,6 +63,7 @@ async def connect(layout: Layout, options: str = "", database: str = "postgres")
         dbname=database,
         application_name="pgherd",
         options=options,
+        replication=replication,
         autocommit=True,
         row_factory=dict_row,
     )

@@ -5,9 +5,10 @@ prometheus_client is imported when somebody asks: members that nobody scrapes do
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from pgherd.model.slots import SlotState
 from pgherd.rest.health import lag, streams_from_holder
 from pgherd.rest.source import StatusSource
 
@@ -60,6 +61,21 @@ class _Collector:
             gauge = GaugeMetricFamily(f"pgherd_{name}", text, labels=names)
             gauge.add_metric(values, float(value))
             yield gauge
+        yield from self._slots(status.slots)
+
+    def _slots(self, slots: Mapping[str, SlotState]) -> Iterator[Metric]:
+        """One series for each slot that the member should have."""
+        from prometheus_client.metrics_core import GaugeMetricFamily
+
+        labels = ["cluster", "member", "slot", "type", "state"]
+        at = GaugeMetricFamily("pgherd_slot_position_bytes", "Up to where WAL is no longer held.", labels=labels[:4])
+        well = GaugeMetricFamily("pgherd_slot_kept", "The slot is as it should be; else see its state.", labels=labels)
+        for name, slot in sorted(slots.items()):
+            values = (self._source.cluster_name, self._source.member().member, name, slot.kind)
+            at.add_metric(values, slot.position)
+            well.add_metric((*values, slot.state), float(slot.state == "kept"))
+        yield at
+        yield well
 
 
 def render(source: StatusSource) -> bytes:

@@ -9,7 +9,8 @@
     prober      proof of health shortly before each renewal
     decider     view -> decide -> actions; wakes on news or at Decision.wake_at; its end is the agent's
     role        the pod's label
-    primary     slots and declared roles while KeepPrimary is ordered
+    primary     declared roles while KeepPrimary is ordered
+    slots       replication slots of a running server
     reload      changed configuration into a running server
     receipts    appends what is complete to the history
     asked       watch of the requests; answers writes what became of them
@@ -32,6 +33,7 @@ from typing import Any
 
 import msgspec
 
+from pgherd.decide.slots import orders
 from pgherd.kubernetes.store import Stores
 from pgherd.model.actions import (
     Action,
@@ -55,6 +57,7 @@ from pgherd.runtime.peers import Ask, Peers
 from pgherd.runtime.ports import Clock, Fence, Postgres
 from pgherd.runtime.receipts import Receipts, write_receipts
 from pgherd.runtime.requests import Requests
+from pgherd.runtime.slots import Slots
 from pgherd.runtime.state import State
 from pgherd.runtime.status import Status
 from pgherd.runtime.tasks import Tasks
@@ -111,6 +114,7 @@ class Agent:
         self.role = Role(state, stores, clock, log)
         self.primary = Primary(state, server, stores, parts.apply, clock, log)
         self.reload = Reload(state, server, log)
+        self.slots = Slots(state, server, self.tasks, clock, log)
         self.status = Status(state, self.observer, clock)
 
     def terminate(self) -> None:
@@ -150,6 +154,7 @@ class Agent:
             "prober": self.prober.run(),
             "role": self.role.run(),
             "primary": self.primary.run(),
+            "slots": self.slots.run(),
             "reload": self.reload.run(),
             "receipts": write_receipts(self.receipts, state, stores.config, self._log),
             "asked": self.requests.watch(),
@@ -191,6 +196,7 @@ class Agent:
             if any(isinstance(action, Exit) for action in decision.actions):
                 return
             self._carry_out(decision)
+            self.slots.order(orders(view, now))
             state.decided = self._clock()
             await asyncio.sleep(SHORTEST)
             await state.decide.wait(self._pause(decision))
@@ -226,7 +232,7 @@ class Agent:
             case PollPeers():
                 self.peers.order(action)
             case KeepPrimary():
-                self.primary.order(action)
+                self.primary.order()
             case Follow():
                 self.following.order(action)
             case AnswerRequest():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from pgherd.model.knowledge import Attempt
 from pgherd.model.position import Position
 from pgherd.model.server import Health, Server
 from pgherd.model.settings import Configuration
+from pgherd.model.slots import SlotOrders, SlotsSeen
 from pgherd.postgres.source import Source
 
 Clock = Callable[[], float]
@@ -43,5 +44,5 @@ class Postgres(Protocol):
     async def promote(self, timeline: int) -> Position: ...
     async def stop(self, limit: float, checkpoint: float = 0.0, /) -> None: ...
     async def kill(self) -> None: ...
-    async def keep_slots(self, names: tuple[str, ...]) -> Mapping[str, int]: ...
+    async def keep_slots(self, orders: SlotOrders, source: Source | None) -> SlotsSeen: ...
     async def connection(self) -> Any: ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pgherd.decide.slots import remembered
 from pgherd.kubernetes.store import ConfigSeen, PodSeen
 from pgherd.model.actions import Reason
 from pgherd.model.knowledge import Knowledge
@@ -16,6 +17,7 @@ from pgherd.model.position import Position
 from pgherd.model.request import Asked
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings, read_configuration
+from pgherd.model.slots import SlotsSeen
 from pgherd.model.view import Failure, Task, TaskKind, View, forgiven
 from pgherd.runtime.container import Container
 from pgherd.runtime.log import Changing, Log
@@ -67,8 +69,9 @@ class State:
         self.task: Task | None = None  # tasks
         self.failures: tuple[Failure, ...] = ()  # tasks
         self.writing = False  # writer
-        self.slot_positions: dict[str, int] = {}  # upkeep
         self.requests: tuple[Asked, ...] = ()  # requests
+        self.slots = SlotsSeen()  # slots
+        self._slots_present: dict[str, float] = {}  # view: when each slot's member was last there
         self.terminating = False  # agent
         self._deaths: dict[Death, float] = {}  # view: when each was first seen
         self.streamed: float | None = None  # observer: when it was last seen streaming
@@ -195,6 +198,14 @@ class State:
         self._deaths = seen
         return None if holder is None else seen.get(Death(holder.uid, holder.container))
 
+    def _remember_slots(self, now: float) -> dict[str, float]:
+        pods = [seen.pod for seen in self.pods or ()]
+        self._slots_present = remembered(
+            self._slots_present, self.identity.member, self.settings.members, pods, self.knowledge.record,
+            self.slots.found, self.configuration.member_slots_ttl, now,
+        )  # fmt: skip
+        return self._slots_present
+
     def view(self, deadline: float, now: float) -> View:
         """Everything at this instant. `deadline` is the fence's."""
         return View(
@@ -220,6 +231,7 @@ class State:
             stopped_since=self.stopped_since,
             restless_since=self.restless_since,
             stalled_since=self.stalled_since,
-            slot_positions=self.slot_positions,
+            slots=self.slots,
+            slots_present=self._remember_slots(now),
             death_seen=self._death_seen(now),
         )

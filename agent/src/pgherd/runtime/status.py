@@ -58,6 +58,8 @@ class Status:
             reason=state.reason.text,
             code=state.reason.code,
             version=__version__,
+            slots=dict(state.slots.states),
+            slots_waiting=state.slots.waiting if server.streaming else (),
         )
 
     @property

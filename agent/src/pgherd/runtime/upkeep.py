@@ -1,4 +1,4 @@
-"""What is kept up to date beside the lease: role label, slots, declared roles, configuration, `initialize`.
+"""What is kept up to date beside the lease: role label, declared roles, configuration, `initialize`.
 
 Nothing here decides who is primary, and nothing here may hold the lease's renewal up: each job is a loop of
 its own with bounded steps.
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pgherd.kubernetes.store import Conflict, StoreError, Stores
-from pgherd.model.actions import Follow, KeepPrimary, SetInitialize
+from pgherd.model.actions import Follow, SetInitialize
 from pgherd.model.server import Process
 from pgherd.model.settings import Configuration
 from pgherd.runtime.log import Changing, Log
@@ -99,33 +99,28 @@ class Role:
 
 
 class Primary:
-    """Slots and declared roles of a writable primary, as the newest KeepPrimary orders. Lives with the agent."""
+    """Declared roles of a writable primary, while KeepPrimary is ordered. Lives with the agent."""
 
     def __init__(self, state: State, server: Postgres, stores: Stores, apply: Apply, clock: Clock, log: Log) -> None:
         self._state, self._server, self._secrets, self._apply = state, server, stores.secrets, apply
         self._clock, self._log = clock, log
         self._trouble = Changing(log, "warning", "upkeep")
-        self._ordered: KeepPrimary | None = None
-        self._kept: tuple[str, ...] | None = None
-        self._slots_at = 0.0
+        self._ordered = False
         self._roles_at = 0.0
         self._applied: tuple[int, dict[str, str]] | None = None
         self._wake = Bell()
 
-    def order(self, action: KeepPrimary) -> None:
-        self._ordered = action
+    def order(self) -> None:
+        self._ordered = True
         if self._due():
             self._wake.ring()
 
     def stop(self) -> None:
         """No longer a primary: start anew next time."""
-        self._ordered, self._kept, self._applied, self._roles_at = None, None, None, 0.0
+        self._ordered, self._applied, self._roles_at = False, None, 0.0
 
     def _due(self) -> bool:
-        if self._ordered is None:
-            return False
-        again = self._slots_at + 0.8 * self._state.configuration.loop_wait
-        return self._ordered.slots != self._kept or self._clock() >= again
+        return self._ordered and self._clock() >= self._roles_at
 
     async def run(self) -> None:
         while True:
@@ -133,27 +128,13 @@ class Primary:
             if not self._due():
                 continue
             try:
-                async with asyncio.timeout(2 * LIMIT):
-                    await self._slots()
                 await self._roles()
                 self._trouble("")
             except Exception as error:  # PostgreSQL may end at any moment; the next order tries again
                 self._trouble(f"the primary's upkeep will be tried again: {type(error).__name__}: {error}")
 
-    async def _slots(self) -> None:
-        assert self._ordered is not None
-        names = self._ordered.slots
-        self._slots_at = self._clock()
-        positions = dict(await self._server.keep_slots(names))
-        self._kept = names
-        if positions != self._state.slot_positions:
-            self._state.slot_positions = positions
-            self._state.decide.ring()
-
     async def _roles(self) -> None:
         """Declared users: when newly primary, and when a secret's verifier changed."""
-        if self._clock() < self._roles_at:
-            return
         self._roles_at = self._clock() + 5.0
         verifiers = {}
         for user in self._state.settings.users:
