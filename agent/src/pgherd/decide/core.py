@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgherd.decide import election, follower, holder, leaving
+from pgherd.decide import election, failsafe, follower, holder, leaving
 from pgherd.model.actions import Action, Decision, Kill, Reason
 from pgherd.model.knowledge import deadline, holds
 from pgherd.model.server import Process
@@ -18,7 +18,7 @@ def decide(view: View, now: float) -> Decision:
     if holds(view.knowledge, now):
         if now >= deadline(view.knowledge):
             return unsafe(view, "lease-ending", "the lease was not renewed in time")
-        return holder.decide(view, now)
+        return failsafe.extend(view, now, holder.decide(view, now))
     if view.server.primary or (view.task and view.task.kind is TaskKind.PROMOTE):
         return unsafe(
             view, "primary-without-lease", "PostgreSQL accepts writes and this member does not hold the lease"

@@ -14,9 +14,9 @@
     receipts    appends what is complete to the history
     rest        the HTTP API
 
-Short-lived tasks start from a decision: one write of the lease (writer), one long action (tasks), one
-follow, one write of `initialize`. A task that ends with an error ends the agent: the fence starts it
-anew, PostgreSQL and the deadline stay as they are, and it costs no write.
+Short-lived tasks start from a decision: one write of the lease (writer), one round of promises (promises), one
+long action (tasks), one follow, one write of `initialize`. A task that ends with an error ends the agent: the fence
+starts it anew, PostgreSQL and the deadline stay as they are, and it costs no write.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ import msgspec
 from pgherd.kubernetes.store import Stores
 from pgherd.model.actions import (
     Action,
+    AskPromises,
     Decision,
     Exit,
     Follow,
@@ -51,6 +52,7 @@ from pgherd.runtime.log import Log
 from pgherd.runtime.observer import Observer, Prober
 from pgherd.runtime.peers import Ask, Peers
 from pgherd.runtime.ports import Clock, Fence, Postgres
+from pgherd.runtime.promises import Asking, Promises
 from pgherd.runtime.receipts import Receipts, write_receipts
 from pgherd.runtime.state import State
 from pgherd.runtime.status import Status
@@ -74,6 +76,7 @@ class Parts(msgspec.Struct, frozen=True):
     server: Postgres
     decide: Callable[[View, float], Decision]
     ask: Ask
+    ask_promises: Asking
     apply: Apply
     serve: Callable[[Status], Awaitable[None]]
 
@@ -100,6 +103,7 @@ class Agent:
         self.prober = Prober(state, server, clock)
         self.tasks = Tasks(state, server, self.observer.observe, clock, log, self.receipts.writable)
         self.peers = Peers(state, parts.ask, clock)
+        self.promises = Promises(state, self.lock, parts.ask_promises, clock, log)
         self.initialize = Initialize(state, stores, log)
         self.following = Following(state, server, self.tasks, log)
         self.role = Role(state, stores, clock, log)
@@ -129,6 +133,7 @@ class Agent:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=CLOSE)
+            await self.promises.close()
             await self.writer.close()
             await self.tasks.close()
 
@@ -217,6 +222,8 @@ class Agent:
                 self.initialize.order(action)
             case PollPeers():
                 self.peers.wanted.ring()
+            case AskPromises():
+                self.promises.order()
             case KeepPrimary():
                 self.primary.order(action)
             case Follow():
