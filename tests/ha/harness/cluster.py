@@ -170,6 +170,22 @@ class Cluster:
         self.forwarders.cut(member.namespace)
         member.kill()
 
+    def lose_api(self, silent: bool = True) -> None:
+        """No agent reaches the API server any more: it hangs, or (not `silent`) its process is gone."""
+        for member in self.members.values():
+            (self.forwarders.cut if silent else self.forwarders.refuse)(member.namespace)
+
+    def restore_api(self) -> None:
+        for member in self.members.values():
+            self.forwarders.mend(member.namespace)
+
+    def isolate(self, member: Member) -> None:
+        """Nothing passes to and from the others; it lives, and does not know."""
+        self.network.cut(self._index(member))
+
+    def rejoin(self, member: Member) -> None:
+        self.network.mend(self._index(member))
+
     def come_back(self, member: Member) -> None:
         """The node is back: its kubelet reports the old container and starts a new one."""
         self.network.mend(self._index(member))

@@ -238,7 +238,14 @@ MUTANTS = (
     Mutant(
         "a round of promises counts from its end",
         ("S1", "S4"),
-        (Patch(LOCK, "Lock.extend", "p.extend(known, begun)", "p.extend(known, msgspec.structs.replace(begun, began=self._clock()))"),),
+        (
+            Patch(
+                "runtime/promises.py",
+                "Promises._round",
+                "self._lock.extend(begun, given)",
+                "self._lock.extend(Round(begun.question, self._clock(), begun.needed), given)",
+            ),
+        ),
     ),
     Mutant(
         "one promise is enough",
