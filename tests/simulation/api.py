@@ -25,6 +25,9 @@ from tests.simulation.world import API, World
 
 T = TypeVar("T")
 
+LONGEST_WAY = 4.0
+"""Seconds that a request or a reply is under way at most."""
+
 
 @dataclass
 class Weather:
@@ -128,10 +131,17 @@ class Client:
     def __init__(self, store: Store, member: str, loop: VirtualLoop) -> None:
         self.store, self.member, self.loop = store, member, loop
         self.dead = False
+        self.takes: list[tuple[str, float]] = []
+        """Takes that were sent: the version that each was decided on, and until when it may arrive."""
+
+    def taking(self) -> bool:
+        """Whether a take of this process may still happen, whatever became of its reply."""
+        version, now = self.store.lock.value.version, self.store.world.now
+        return any(decided_on == version and now <= until for decided_on, until in self.takes)
 
     def _delay(self) -> float:
         world, weather = self.store.world, self.store.weather
-        return world.between(0.5, 4.0) if world.chance(weather.slow) else world.between(0.001, 0.02)
+        return world.between(0.5, LONGEST_WAY) if world.chance(weather.slow) else world.between(0.001, 0.02)
 
     def _arrives(self) -> bool:
         return not self.store.weather.down and self.store.world.passes(self.member, API)
@@ -225,8 +235,12 @@ class SimLock:
         return await self._client.request("get endpoints", lambda: self._client.store.lock.value, limit)
 
     async def write(self, record: Lease, version: str, limit: float) -> LockSeen:
-        store, member = self._client.store, self._client.member
-        return await self._client.request("patch endpoints", lambda: store.write_lock(member, record, version), limit)
+        client, now = self._client, self._client.store.lock.value.record
+        if now is not None and now.epoch < record.epoch:
+            client.takes.append((version, client.store.world.now + LONGEST_WAY))
+        return await client.request(
+            "patch endpoints", lambda: client.store.write_lock(client.member, record, version), limit
+        )
 
     def follow(self) -> AsyncIterator[LockSeen]:
         return follow(self._source, self._silence, lambda text: None)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pgherd.model.member import MemberStatus
+from pgherd.model.promises import Question, Verdict
 from tests.simulation.api import Store
 from tests.simulation.database import Data
 from tests.simulation.invariants import LAG, Checks
@@ -29,6 +30,18 @@ def configured(timing: tuple[float, float, float]) -> str:
     )
 
 
+@dataclass
+class Peers:
+    """How promises travel at the moment."""
+
+    lost: float = 0.0
+    """Probability that an answer is lost."""
+    slow: float = 0.0
+    """Probability of half a second instead of milliseconds, each way."""
+    when_asked: Callable[[], None] | None = None
+    """What happens once, just after the next question has left."""
+
+
 class Cluster:
     def __init__(self, world: World, size: int, timing: tuple[float, float, float], folder: Path) -> None:
         self.world = world
@@ -38,6 +51,7 @@ class Cluster:
         self.members = {
             name: Member(self, name, self._clock(), folder / name) for name in self.names
         }  # fmt: skip
+        self.peers = Peers()
         self._branches = 0
         self._systems = 0
         self.checks = Checks(self)
@@ -98,6 +112,34 @@ class Cluster:
             process.loop.create_task(answer())
 
         world.after(world.between(0.001, 0.02), arrive)
+
+    def ask_promise(self, who: str, address: str, question: Question, came: Callable[[Verdict | str], None]) -> None:
+        """POST /promise at an address. What comes back may be lost or late: the promise was given all the same."""
+        world = self.world
+        if self.peers.when_asked is not None:
+            world.after(world.between(0.0, 0.04), self.peers.when_asked)
+            self.peers.when_asked = None
+
+        def arrive() -> None:
+            target = next((c for c in self.containers() if c.member.address == address), None)
+            if target is None or target.agent is None or not world.passes(who, target.member.name):
+                return
+            process = target.agent
+
+            def answer() -> None:
+                verdict = process.agent.promises.answer(question)
+                if not verdict.refused:
+                    self.checks.promised(target, who, question)
+                if world.passes(target.member.name, who) and not world.chance(self.peers.lost):
+                    world.after(self._way(), lambda: came(verdict))
+
+            process.loop.call_soon(answer)
+
+        world.after(self._way(), arrive)
+
+    def _way(self) -> float:
+        """Seconds that a question or an answer takes."""
+        return self.world.between(0.2, 0.6) if self.world.chance(self.peers.slow) else self.world.between(0.001, 0.02)
 
     def served(self, who: str, member: str, address: str) -> Data | None:
         """The data that a running primary at that address serves to `who`."""

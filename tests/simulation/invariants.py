@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from pgherd.model.lease import Candidate, Lease
+from pgherd.model.promises import Question
 from tests.simulation.database import Branch, Data
 from tests.simulation.world import Violation
 
@@ -35,6 +36,10 @@ class Checks:
         self._cluster = cluster
         self._ends: dict[str, float] = {}
         """By member: true time at which an observer may think that its lease has ended."""
+        self._promises: dict[tuple[str, int], dict[str, float]] = {}
+        """By holder and epoch: true time until which each member has promised not to take it."""
+        self._named: dict[str, tuple[int, tuple[str, ...]]] = {}
+        """By member: the epoch of its last write of the lock, and whom it named as candidates."""
         self._holder: str | None = None
         """Whose own write made the lease and has not given it up, whatever a person edited since."""
         self._published: Branch | None = None
@@ -81,8 +86,23 @@ class Checks:
             sick, instance = container.sick_since, container.fence.instance
             if sick is not None and instance and now - max(sick, instance.writes_since) > LONGEST_SICK:
                 self._fail(f"S4 {container.member.name} is a primary and could not prove that it works for long")
-            if now > self._ends.get(container.member.name, 0.0):
+            if now > self._ends.get(container.member.name, 0.0) and not self._promised(container.member.name):
                 self._fail(f"S4 {container.member.name} accepts writes after its lease has ended")
+
+    def promised(self, promiser: Container, holder: str, asked: Question) -> None:
+        """S1: promise and take exclude each other in a member; its clock may be fast."""
+        process = promiser.agent
+        if process is not None and process.client.taking():
+            self._fail(f"S1 {promiser.member.name} promises {holder} not to take what it is about to take")
+        given = self._promises.setdefault((holder, asked.epoch), {})
+        until = self._cluster.world.now + asked.ttl / FASTEST
+        given[promiser.member.name] = max(given.get(promiser.member.name, 0.0), until)
+
+    def _promised(self, holder: str) -> bool:
+        """Whether everybody whom the holder's last write that happened names has promised, and still has to keep it."""
+        epoch, named = self._named.get(holder, (0, ()))
+        given = self._promises.get((holder, epoch), {})
+        return self._holder == holder and all(given.get(name, 0.0) >= self._cluster.world.now for name in named)
 
     def lock_written(self, who: str, before: Lease | None, after: Lease) -> None:
         """Just before the lock object changes."""
@@ -90,6 +110,7 @@ class Checks:
         if after.leader is None or after.holder is None:
             return
         self._ends[who] = world.now + after.ttl / FASTEST
+        self._named[who] = (after.epoch, tuple(candidate.member for candidate in after.candidates))
         self._holder = None if after.free or after.handover is not None else who
         taken = before is None or after.epoch != before.epoch
         writers = [c.member.name for c in self._writers() if not c.frozen and c.exempt_until < world.now]

@@ -183,6 +183,14 @@ class Cluster:
         for member in members:
             self.forwarders.mend(member.namespace)
 
+    def lose_api(self, silent: bool = True) -> None:
+        """No agent reaches the API server any more: it hangs, or (not `silent`) its process is gone."""
+        for member in self.members.values():
+            (self.forwarders.cut if silent else self.forwarders.refuse)(member.namespace)
+
+    def restore_api(self) -> None:
+        self.mend_api(*self.members.values())
+
     def sever(self, member: Member) -> None:
         """Member and the other members do not reach each other; the API and clients reach all of them."""
         self.network.sever(self._index(member), self._others(member))
@@ -192,6 +200,13 @@ class Cluster:
 
     def _others(self, member: Member) -> list[int]:
         return [index for index, name in enumerate(self.names) if name != member.name]
+
+    def isolate(self, member: Member) -> None:
+        """Nothing passes to and from the others; it lives, and does not know."""
+        self.network.cut(self._index(member))
+
+    def connect(self, member: Member) -> None:
+        self.network.mend(self._index(member))
 
     def come_back(self, member: Member) -> None:
         """The node is back: its kubelet reports the old container and starts a new one."""

@@ -21,6 +21,7 @@ class Forwarders:
         self._thread.start()
         self._open: dict[str, set[asyncio.Task[None]]] = {}
         self._silent: set[str] = set()
+        self._refused: set[str] = set()
         self._servers: dict[str, asyncio.Server] = {}
 
     def add(self, namespace: str) -> None:
@@ -40,9 +41,15 @@ class Forwarders:
         """From now on no byte passes, in either direction, and nobody is told."""
         self._silent.add(namespace)
 
+    def refuse(self, namespace: str) -> None:
+        """From now on connections are reset, the open ones at once: the server's process is gone."""
+        self._refused.add(namespace)
+        self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._open[namespace]])
+
     def mend(self, namespace: str) -> None:
         """New connections pass again; what was cut ends."""
         self._silent.discard(namespace)
+        self._refused.discard(namespace)
         self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._open[namespace]])
 
     def close(self) -> None:
@@ -64,6 +71,9 @@ class Forwarders:
 
     async def _serve(self, namespace: str, listener: socket.socket) -> None:
         async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if namespace in self._refused:
+                writer.transport.abort()
+                return
             task = asyncio.current_task()
             assert task is not None
             self._open[namespace].add(task)

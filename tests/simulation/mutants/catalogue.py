@@ -26,6 +26,7 @@ class Mutant:
 
 
 LOCK, KNOWLEDGE, ELECTION = "runtime/lock.py", "model/knowledge.py", "decide/election.py"
+PROMISES = "model/promises.py"
 HOLDER, COMPARE, STATE = "decide/holder.py", "decide/compare.py", "runtime/state.py"
 PODS = "kubernetes/pods.py"
 
@@ -114,7 +115,7 @@ MUTANTS = (
         (
             Patch(
                 KNOWLEDGE,
-                "_shortest",
+                "shortest",
                 "min([held.ttl, *read, *(attempt.ttl for attempt in known.unanswered)])",
                 "min([held.ttl, *read])",
             ),
@@ -127,13 +128,13 @@ MUTANTS = (
             Patch(
                 HOLDER,
                 "healthy",
-                "return health is not None and health.alive and health.checked >= held.t0",
+                "return health is not None and health.alive and health.checked >= renewed_at(view.knowledge)",
                 "return True",
             ),
             Patch(
                 HOLDER,
                 "primary",
-                "if view.health and not view.health.alive and view.health.checked >= held.t0:",
+                "if view.health and not view.health.alive and view.health.checked >= renewed_at(view.knowledge):",
                 "if False:",
             ),
         ),
@@ -309,5 +310,57 @@ MUTANTS = (
         "a member that does not stream is a candidate",
         ("S8", "S2"),
         (Patch(COMPARE, "candidates", "if streams and near and", "if"),),
+    ),
+    Mutant(
+        "a promise is given while a take is unresolved, to a holder that asks on after its lease has ended",
+        ("S1",),
+        (
+            Patch(PROMISES, "refusal", "if taking or known.unanswered:", "if False:"),
+            Patch(PROMISES, "uncounted", "if now >= deadline(known):", "if False:"),
+            Patch("decide/core.py", "decide", "if holds(view.knowledge, now):", "if view.knowledge.held is not None:"),
+            Patch("decide/core.py", "decide", "if now >= deadline(view.knowledge):", "if False:"),
+        ),
+    ),
+    Mutant(
+        "a promise is forgotten when the lease expires: the promiser takes",
+        ("S1", "S4"),
+        (
+            Patch(
+                KNOWLEDGE,
+                "takeable_at",
+                "return max(known.first_seen + known.record.ttl, known.promised, promised_away(known))",
+                "return max(known.first_seen + known.record.ttl, known.promised)",
+            ),
+            Patch("runtime/status.py", "Status.member", "max(0.0, k.promised_away(known) - now)", "0.0"),
+        ),
+    ),
+    Mutant(
+        "a round of promises counts from its end",
+        ("S1", "S4"),
+        (
+            Patch(
+                "runtime/promises.py",
+                "Promises._round",
+                "self._lock.extend(begun, given)",
+                "self._lock.extend(Round(begun.question, self._clock(), begun.needed), given)",
+            ),
+        ),
+    ),
+    Mutant(
+        "one promise is enough",
+        ("S1", "S4"),
+        (Patch(PROMISES, "uncounted", "if missing:", "if missing and not given:"),),
+    ),
+    Mutant(
+        "whom an unanswered write names is not asked",
+        ("S1", "S4"),
+        (
+            Patch(
+                PROMISES,
+                "candidates",
+                "(known.held, *known.unanswered)",
+                "(known.held,)",
+            ),
+        ),
     ),
 )

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pgherd.model.lease import Holder, Lease
 from pgherd.model.member import MemberStatus, Peer
 from pgherd.model.position import Position
+from pgherd.model.promises import Question, Verdict
 from pgherd.model.settings import Configuration
 
 MB = 1 << 20
@@ -57,6 +58,12 @@ class Source:
     address: str = "10.0.0.1"
     refreshed: int = 0
     frozen: bool = False
+    asked: list[Question] = field(default_factory=list)
+    refused: str = ""
+
+    def promise(self, asked: Question) -> Verdict:
+        self.asked.append(asked)
+        return Verdict(self.status.member, self.status.uid, self.refused)
 
     async def refresh(self) -> None:
         self.refreshed += 1

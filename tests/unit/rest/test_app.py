@@ -25,7 +25,7 @@ class Certified:
 
 
 def client(source: Source, certified: bool = False) -> TestClient:
-    built = app.build(source)
+    built = app.build(source, source.promise)
     return TestClient(Certified(built) if certified else built)
 
 

@@ -43,7 +43,7 @@ async def serving(folder: Path, source: Source | None = None) -> AsyncIterator[R
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     settings = RestSettings(certificates=str(folder), listen="127.0.0.1")
     settings = replace(settings, port=0)
-    app, seen = build(source), set()
+    app, seen = build(source, source.promise), set()
 
     async def counting(scope: Scope, receive: Receive, send: Send) -> None:
         seen.add(scope["client"])
@@ -191,12 +191,12 @@ async def test_a_port_in_use_is_named(folder: Path) -> None:
         port = taken.getsockname()[1]
         settings = RestSettings(port=port, certificates=str(folder), listen="127.0.0.1")
         with pytest.raises(InvalidSetting, match=f"rest.port={port} on 127.0.0.1: Address already in use"):
-            await server.serve(build(Source()), settings, print)
+            await server.serve(build(Source(), Source().promise), settings, print)
 
 
 async def test_missing_certificates_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match=r"rest\.certificates=.*expected tls\.crt"):
-        await server.serve(build(Source()), RestSettings(certificates=str(tmp_path)), print)
+        await server.serve(build(Source(), Source().promise), RestSettings(certificates=str(tmp_path)), print)
 
 
 def pod(status_member: str = "demo-a-0", uid: str = "uid-a", address: str | None = "127.0.0.1") -> Pod:
@@ -259,7 +259,7 @@ async def test_one_silent_peer_costs_a_second_and_no_answer_of_the_others(folder
 async def serving_on(address: str, port: int, folder: Path, source: Source) -> AsyncIterator[None]:
     settings = RestSettings(port=port, certificates=str(folder), listen=address)
     ready = asyncio.Event()
-    task = asyncio.create_task(server.serve(build(source), settings, print, lambda port: ready.set()))
+    task = asyncio.create_task(server.serve(build(source, source.promise), settings, print, lambda port: ready.set()))
     async with asyncio.timeout(5):
         await ready.wait()
     try:

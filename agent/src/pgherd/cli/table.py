@@ -152,6 +152,8 @@ def _own_notes(seen: Observation, status: MemberStatus, role: str) -> list[str]:
         notes.append(f"streams from {status.streaming_from} on timeline {status.receiver_timeline}")
     elif role == "replica" and status.streaming_from and not _candidate(lease, status.member, status):
         notes.append("not recorded as a candidate yet: it may not take the lease")
+    if role == "leader" and status.failsafe:
+        notes.append("leads on promises: the Kubernetes API does not confirm its renewals")
     well = status.role == "primary" if role == "leader" else status.streaming_from is not None
     if not well and status.reason:
         notes.append(status.reason)

@@ -2,6 +2,7 @@
 
 core        which situation this member is in
 holder      it holds the lease: initialise, promote, renew, publish, restart in place, hand over
+failsafe    beside holder: the API does not confirm renewals, promises may
 election    nobody does: may this member take the lease, and does it rank first
 follower    somebody else does: clone, rewind, start, follow
 leaving     SIGTERM

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import asked, election, follower, holder, leaving, switchover
+from pgherd.decide import asked, election, failsafe, follower, holder, leaving, switchover
 from pgherd.model.actions import Action, Decision, Kill, Reason
 from pgherd.model.knowledge import deadline, holds
 from pgherd.model.server import Process
@@ -20,7 +20,7 @@ def decide(view: View, now: float) -> Decision:
     if holds(view.knowledge, now):
         if now >= deadline(view.knowledge):
             return unsafe(view, "lease-ending", "the lease was not renewed in time")
-        return asked.also(view, held(view, now))
+        return failsafe.extend(view, now, asked.also(view, held(view, now)))
     if view.server.primary or (view.task and view.task.kind is TaskKind.PROMOTE):
         return unsafe(
             view, "primary-without-lease", "PostgreSQL accepts writes and this member does not hold the lease"

@@ -161,6 +161,9 @@ def race(view: View, record: Lease, way: Opening, now: float) -> Decision:
             return Decision(
                 (PollPeers(),), Reason("holder-answers", f"{status.member} says that it holds the lease"), now + 0.5
             )
+        if status.promised_until > 0 and not way.proof:
+            text = f"{status.member} has promised the holder not to take the lease for {status.promised_until:.1f} s"
+            return Decision((PollPeers(),), Reason("promised-away", text), now + 0.5)
     outside = outsider(view, record, way)
     if outside is not None:
         return Decision(

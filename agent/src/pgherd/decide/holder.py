@@ -18,7 +18,7 @@ from pgherd.model.actions import (
     Start,
     WriteLease,
 )
-from pgherd.model.knowledge import WriteKind
+from pgherd.model.knowledge import WriteKind, renewed_at
 from pgherd.model.lease import Handover, Lease
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Process
@@ -97,7 +97,7 @@ def renewal(view: View, record: Lease, now: float, proved: bool) -> tuple[Action
 def healthy(view: View) -> bool:
     held, health = view.knowledge.held, view.health
     assert held is not None
-    return health is not None and health.alive and health.checked >= held.t0
+    return health is not None and health.alive and health.checked >= renewed_at(view.knowledge)
 
 
 def primary(view: View, record: Lease, now: float) -> Decision:
@@ -125,7 +125,7 @@ def primary(view: View, record: Lease, now: float) -> Decision:
     write = renewal(view, record, now, sound)
     if changed and sound and not write and not view.writing:
         write = (WriteLease(WriteKind.RENEW, fresh(view, record, now)),)
-    if view.health and not view.health.alive and view.health.checked >= held.t0:
+    if view.health and not view.health.alive and view.health.checked >= renewed_at(view.knowledge):
         return Decision(keep, Reason("unhealthy", f"not renewed: {view.health.reason}"), now + 0.25)
     return Decision(
         (*write, *keep), Reason("primary", "leader with the lease"), soon(view, now) if sound else now + 0.25

@@ -55,6 +55,10 @@ class PollPeers(Action, frozen=True):
     urgent: bool = False
 
 
+class AskPromises(Action, frozen=True):
+    """Begin a round of failsafe promises (model.promises): every candidate is asked at once over POST /promise."""
+
+
 class Initialise(Action, frozen=True):
     """initdb into an empty volume (task INITIALISE), then a new incarnation."""
 

@@ -14,7 +14,7 @@ import enum
 
 import msgspec
 
-from pgherd.model.lease import Lease
+from pgherd.model.lease import Candidate, Lease
 from pgherd.model.settings import margin
 
 
@@ -39,6 +39,23 @@ class Attempt(msgspec.Struct, frozen=True):
     epoch: int
     version: str
     """resourceVersion it was decided on: any other version read back with another nonce excludes it."""
+    candidates: tuple[Candidate, ...] = ()
+    """Whom it names: if it succeeded, they may take the lease (model.promises)."""
+
+
+class Extension(msgspec.Struct, frozen=True):
+    """A complete round of promises (model.promises): the lease of `epoch` runs on from when the round was begun."""
+
+    epoch: int
+    began: float
+    ttl: float
+
+
+class Given(msgspec.Struct, frozen=True):
+    """This member's own promise: it takes the lease of `epoch` before `until` only on proof."""
+
+    epoch: int
+    until: float
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -59,6 +76,12 @@ class Knowledge(msgspec.Struct, frozen=True):
     """The largest epoch ever seen (also from the file on the volume): a smaller one is an accident."""
     trouble: str = ""
     """Why there is no record: missing, malformed, epoch went back."""
+    before: str = ""
+    """Nonce of the own confirmed write before `held`: what others still see whose watch is one write behind."""
+    extension: Extension | None = None
+    """Holder: the last complete round of promises."""
+    given: Given | None = None
+    """Observer: what it promised last."""
 
 
 def sent(known: Knowledge, attempt: Attempt) -> Knowledge:
@@ -76,7 +99,7 @@ def observed(known: Knowledge, record: Lease, version: str, now: float) -> Knowl
     """A record was read at `now` (reply of a write, a read, or a watch event no older than the last one)."""
     if record.epoch < known.highest_epoch:
         return msgspec.structs.replace(
-            known, record=None, held=None, version=version,
+            known, record=None, held=None, extension=None, version=version,
             trouble=f"the lock object's transitions went back from {known.highest_epoch} to {record.epoch}",
         )  # fmt: skip
     last = known.record
@@ -96,12 +119,15 @@ def observed(known: Knowledge, record: Lease, version: str, now: float) -> Knowl
         held=held,
         unanswered=tuple(a for a in known.unanswered if a.version == version),
         highest_epoch=record.epoch,
+        before="" if not on or known.held is None else known.before if known.held is held else known.held.nonce,
+        extension=known.extension if held and known.extension and known.extension.epoch == record.epoch else None,
+        given=known.given,
     )
 
 
 def lost(known: Knowledge, trouble: str) -> Knowledge:
     """The lock object is missing or malformed."""
-    return msgspec.structs.replace(known, record=None, held=None, trouble=trouble)
+    return msgspec.structs.replace(known, record=None, held=None, extension=None, trouble=trouble)
 
 
 def holds(known: Knowledge, now: float) -> bool:
@@ -110,12 +136,31 @@ def holds(known: Knowledge, now: float) -> bool:
 
 
 def expires(known: Knowledge) -> float:
-    """When the own lease ends: the earliest of what the record, the confirmed and the unanswered attempts allow."""
+    """When the own lease ends: the earliest of what the record, the confirmed and the unanswered attempts allow,
+    or what a complete round of promises makes of it."""
+    return max(start + ttl for start, ttl in _spans(known))
+
+
+def extended(known: Knowledge) -> bool:
+    """Whether promises carry the own lease further than the last confirmed renewal does."""
+    return known.held is not None and known.extension is not None and known.extension.began > known.held.t0
+
+
+def renewed_at(known: Knowledge) -> float:
+    """Since when the own lease runs: t0 of the confirmed renewal, or the beginning of the last complete round."""
     assert known.held is not None
-    return known.held.t0 + _shortest(known.held, known)
+    return known.extension.began if known.extension and extended(known) else known.held.t0
 
 
-def _shortest(held: Attempt, known: Knowledge) -> float:
+def _spans(known: Knowledge) -> list[tuple[float, float]]:
+    """Start and length of what the own lease rests on."""
+    assert known.held is not None
+    ttl = shortest(known.held, known)
+    more = [(known.extension.began, min(known.extension.ttl, ttl))] if known.extension else []
+    return [(known.held.t0, ttl), *more]
+
+
+def shortest(held: Attempt, known: Knowledge) -> float:
     """The smallest ttl that an observer may go by (S4)."""
     read = [known.record.ttl] if known.record else []
     return min([held.ttl, *read, *(attempt.ttl for attempt in known.unanswered)])
@@ -125,8 +170,7 @@ def deadline(known: Knowledge) -> float:
     """The fence's deadline: 0 unless this member holds the lease and gave nothing away, unanswered included (S4)."""
     if known.held is None or any(a.kind in (WriteKind.HANDOVER, WriteKind.RELEASE) for a in known.unanswered):
         return 0.0
-    ttl = _shortest(known.held, known)
-    return known.held.t0 + ttl - margin(ttl)
+    return max(start + ttl - margin(ttl) for start, ttl in _spans(known))
 
 
 def armed_until(known: Knowledge, given_up: float) -> float:
@@ -137,6 +181,13 @@ def armed_until(known: Knowledge, given_up: float) -> float:
 
 
 def takeable_at(known: Knowledge) -> float:
-    """When an observer without proof may take the lease it sees: t1 + the record's ttl, of all its readings."""
+    """When an observer without proof may take the lease it sees: t1 + the record's ttl, of all its readings, and not
+    before its own promise ends."""
     assert known.record is not None
-    return max(known.first_seen + known.record.ttl, known.promised)
+    return max(known.first_seen + known.record.ttl, known.promised, promised_away(known))
+
+
+def promised_away(known: Knowledge) -> float:
+    """Until when this member has promised its holder not to take the lease that it sees, or will see; 0 for not."""
+    given, record = known.given, known.record
+    return given.until if given is not None and (record is None or record.epoch == given.epoch) else 0.0

@@ -27,6 +27,10 @@ class MemberStatus(msgspec.Struct, frozen=True):
     receiver_timeline: int | None = None
     holds_until: float = 0.0
     """Seconds for which the lease that it holds is still valid by its own clock; 0 when it holds none."""
+    failsafe: bool = False
+    """It holds the lease by promises: the API did not confirm a renewal in time."""
+    promised_until: float = 0.0
+    """Seconds for which it has promised the holder of the lease that it sees not to take it."""
     epoch_seen: int = 0
     nonce_seen: str = ""
     terminating: bool = False

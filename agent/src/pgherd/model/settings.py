@@ -107,6 +107,8 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     primary_start_timeout: float = 300
     primary_stop_timeout: float = 60
     member_slots_ttl: float = 1800
+    failsafe_mode: bool = True
+    """Whether a holder that cannot renew goes on by the promises of all candidates (docs/failsafe.md)."""
     allow_data_loss_reclone: bool = True
     """Whether a diverged data directory may be replaced by a clone after its divergent WAL was kept aside (S5)."""
     slots: dict[SlotName, Permanent | None] = {}
@@ -141,6 +143,11 @@ def margin(ttl: float) -> float:
     return max(1.0, ttl / 10)
 
 
+def promise_limit(ttl: float) -> float:
+    """Seconds that a round of failsafe promises may take."""
+    return 1.0 if ttl >= 5 else 0.5
+
+
 def check_timing(configuration: Configuration) -> None:
     """Refuse timing that the protocol cannot keep. Raises InvalidSetting."""
     for field, least in (("ttl", 3.0), ("loop_wait", 0.5), ("retry_timeout", 0.5)):
@@ -149,7 +156,7 @@ def check_timing(configuration: Configuration) -> None:
             raise InvalidSetting(f"{field}={value:g}: must be at least {least:g} s")
     if configuration.ttl > LONGEST:
         raise InvalidSetting(f"ttl={configuration.ttl:g}: must be at most {LONGEST:g} s")
-    promises = 1.0 if configuration.ttl >= 5 else 0.5
+    promises = promise_limit(configuration.ttl)
     needed = configuration.loop_wait + configuration.retry_timeout + promises + configuration.margin
     if configuration.ttl < needed:
         raise InvalidSetting(

@@ -115,5 +115,7 @@ class View(msgspec.Struct, frozen=True):
     """Own replication slots, as the last pass left them."""
     slots_present: Mapping[str, float] = {}
     """Members' slots -> boot time at which the member was last there (decide/slots.remembered)."""
+    unpromised: str = ""
+    """Holder: why the last round of promises since the lease was renewed does not count."""
     death_seen: float | None = None
     """Boot time at which the API first showed the death of the lease's container (proof 2)."""

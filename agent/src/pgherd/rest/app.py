@@ -19,10 +19,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pgherd.model.promises import Question
 from pgherd.rest import documents
 from pgherd.rest.health import RULES, BadQuery, Rule, Seen
-from pgherd.rest.source import StatusSource
+from pgherd.rest.source import Promiser, StatusSource
 
+LARGEST = 64 * 1024
+"""Bytes of a question; one with a hundred unanswered writes has 4,000."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 REFRESH = 0.5
 """Seconds that `/member` waits for a fresh look at PostgreSQL: half of what a peer waits for the answer."""
@@ -30,13 +33,14 @@ REFRESH = 0.5
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def build(source: StatusSource, port: int = 5432) -> Starlette:
-    """The application. `port` is PostgreSQL's, for `/cluster`."""
+def build(source: StatusSource, answer: Promiser, port: int = 5432) -> Starlette:
+    """The application. `answer` gives or refuses promises; `port` is PostgreSQL's, for `/cluster`."""
     routes = [_route(path, _health(source, rule)) for path, rule in RULES.items()]
     for path, body in _bodies(source, port).items():
         routes.append(_route(path, _document(body)))
     routes.append(_route("/member", _member(source)))
     routes.append(_route("/metrics", _metrics(source)))
+    routes.append(Route("/promise", _promise(answer), methods=["POST"]))
     return Starlette(routes=routes, middleware=[Middleware(Authorization)])
 
 
@@ -120,6 +124,22 @@ def _member(source: StatusSource) -> Endpoint:
         return _json(source.member())
 
     return answer
+
+
+def _promise(answer: Promiser) -> Endpoint:
+    async def respond(request: Request) -> Response:
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > LARGEST:
+                return _json({"error": f"a question has at most {LARGEST} bytes"}, 413)
+        try:
+            asked = msgspec.json.decode(body, type=Question)
+        except msgspec.MsgspecError as error:
+            return _json({"error": f"not a question for a promise: {error}"}, 400)
+        return _json(answer(asked))
+
+    return respond
 
 
 def _metrics(source: StatusSource) -> Endpoint:

@@ -1,4 +1,5 @@
-"""Asking other members what they say of themselves: GET /member, all at once, each within a hard time limit.
+"""Asking other members, all at once, each within a hard time limit: what they say of themselves (GET /member), and for
+a promise (POST /promise).
 
 Dialled by pod IP, so that no name service is needed while the cluster is in trouble; the certificate must name
 the member all the same (`<member>.<cluster>-pods`), so an address that another pod took over is not believed.
@@ -12,13 +13,16 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import h11
 import msgspec
 
 from pgherd.model.member import MemberStatus, Pod
+from pgherd.model.promises import Question, Verdict
 from pgherd.rest.certificates import Signature, client_context, signature
 
+Word = TypeVar("Word", MemberStatus, Verdict)
 Heard = Callable[[Pod, MemberStatus | None], None]
 
 TIMEOUT = 1.0
@@ -28,6 +32,17 @@ LARGEST = 1 << 20
 
 class Unbelievable(Exception):
     """An answer that is not the asked member's words."""
+
+
+class _Asking(msgspec.Struct, frozen=True):
+    """One request."""
+
+    method: str
+    path: str
+    body: bytes = b""
+
+
+MEMBER = _Asking("GET", "/member")
 
 
 class _Connection:
@@ -46,10 +61,12 @@ class _Connection:
         """At once: a peer that is frozen never takes part in closing."""
         self._writer.transport.abort()
 
-    async def get(self, path: str) -> tuple[int, bytes]:
+    async def send(self, asking: _Asking) -> tuple[int, bytes]:
         """Status and body. Raises ConnectionError, h11.RemoteProtocolError, Unbelievable."""
-        ask = h11.Request(method="GET", target=path, headers=[("Host", self.address), ("Accept", "application/json")])
-        self._writer.write(self._http.send(ask) + self._http.send(h11.EndOfMessage()))
+        headers = [("Host", self.address), ("Accept", "application/json"), ("Content-Length", str(len(asking.body)))]
+        ask = h11.Request(method=asking.method, target=asking.path, headers=headers)
+        for part in (ask, h11.Data(data=asking.body), h11.EndOfMessage()):
+            self._writer.write(self._http.send(part) or b"")
         await self._writer.drain()
         status, body = 0, b""
         while True:
@@ -61,7 +78,7 @@ class _Connection:
             elif isinstance(event, h11.Data):
                 body += event.data
                 if len(body) > LARGEST:
-                    raise Unbelievable(f"GET {path} answered more than {LARGEST} bytes")
+                    raise Unbelievable(f"{asking.method} {asking.path} answered more than {LARGEST} bytes")
             elif isinstance(event, h11.EndOfMessage):
                 break
             elif isinstance(event, h11.ConnectionClosed):
@@ -92,13 +109,25 @@ class PeerClient:
             self._kept.pop(member).drop()
 
         async def one(pod: Pod) -> MemberStatus | None:
-            status = await self._one(pod)
+            status = await self._one(pod, MEMBER, MemberStatus, self._limit)
             if heard is not None:
                 heard(pod, status)
             return status
 
         answers = await asyncio.gather(*(one(pod) for pod in asked))
         return dict(zip((pod.member for pod in asked), answers, strict=True))
+
+    async def ask_promises(
+        self, pods: Iterable[Pod], question: Question, limit: float
+    ) -> dict[str, Verdict | str]:  # fmt: skip
+        """By member: its verdict, or why there is none. Never raises for a peer."""
+        asking = _Asking("POST", "/promise", msgspec.json.encode(question))
+
+        async def one(pod: Pod) -> tuple[str, Verdict | str]:
+            verdict = await self._one(pod, asking, Verdict, limit)
+            return pod.member, verdict or self.why.get(pod.member, "no answer")
+
+        return dict(await asyncio.gather(*(one(pod) for pod in pods)))
 
     async def aclose(self) -> None:
         for connection in self._kept.values():
@@ -116,33 +145,34 @@ class PeerClient:
             self._kept.clear()
         return self._context
 
-    async def _one(self, pod: Pod) -> MemberStatus | None:
+    async def _one(self, pod: Pod, asking: _Asking, kind: type[Word], limit: float) -> Word | None:
         try:
             context = self._certificates()
         except (OSError, ssl.SSLError) as error:
             self.why[pod.member] = f"no usable certificates in {self._folder}: {error}"
             return None
         try:
-            async with asyncio.timeout(self._limit):
-                status = self._believed(pod, *await self._get(context, pod))
+            async with asyncio.timeout(limit):
+                code, body = await self._send(context, pod, asking)
+            word = _believed(pod, asking, code, body, kind)
             self.why.pop(pod.member, None)
-            return status
+            return word
         except TimeoutError:
-            self.why[pod.member] = f"no answer within {self._limit:g} s"
+            self.why[pod.member] = f"no answer within {limit:g} s"
         except Exception as error:  # whatever one peer does, the others' answers count
             self.why[pod.member] = str(error) or type(error).__name__
         return None
 
-    async def _get(self, context: ssl.SSLContext, pod: Pod) -> tuple[int, bytes]:
+    async def _send(self, context: ssl.SSLContext, pod: Pod, asking: _Asking) -> tuple[int, bytes]:
         kept = self._kept.get(pod.member)
         if kept is not None and kept.usable and kept.address == pod.address:
             try:
-                return await self._over(kept, pod)
+                return await self._over(kept, pod, asking)
             except (ConnectionError, h11.RemoteProtocolError):
                 pass  # the peer closed it in this very moment
         elif kept is not None:
             self._kept.pop(pod.member).drop()
-        return await self._over(await self._open(context, pod), pod)
+        return await self._over(await self._open(context, pod), pod, asking)
 
     async def _open(self, context: ssl.SSLContext, pod: Pod) -> _Connection:
         if not pod.address:
@@ -151,11 +181,11 @@ class PeerClient:
         streams = await asyncio.open_connection(pod.address, self._port, ssl=context, server_hostname=name)
         return _Connection(*streams, pod.address)
 
-    async def _over(self, connection: _Connection, pod: Pod) -> tuple[int, bytes]:
+    async def _over(self, connection: _Connection, pod: Pod, asking: _Asking) -> tuple[int, bytes]:
         """Ask over this connection, and keep it only if all went well."""
         self._kept.pop(pod.member, None)
         try:
-            answer = await connection.get("/member")
+            answer = await connection.send(asking)
         except BaseException:
             connection.drop()
             raise
@@ -164,14 +194,15 @@ class PeerClient:
         self._kept[pod.member] = connection
         return answer
 
-    @staticmethod
-    def _believed(pod: Pod, code: int, body: bytes) -> MemberStatus:
-        if code != 200:
-            raise Unbelievable(f"GET /member answered {code}")
-        status = msgspec.json.decode(body, type=MemberStatus)
-        if (status.member, status.uid) != (pod.member, pod.uid):
-            raise Unbelievable(f"the answer is of {status.member} (pod UID {status.uid})")
-        return status
+
+def _believed(pod: Pod, asking: _Asking, code: int, body: bytes, kind: type[Word]) -> Word:
+    """The asked member's own words. Raises Unbelievable, msgspec.MsgspecError."""
+    if code != 200:
+        raise Unbelievable(f"{asking.method} {asking.path} answered {code}")
+    word = msgspec.json.decode(body, type=kind)
+    if (word.member, word.uid) != (pod.member, pod.uid):
+        raise Unbelievable(f"the answer is of {word.member} (pod UID {word.uid})")
+    return word
 
 
 async def ask(

@@ -22,6 +22,7 @@ def patroni(cluster: str, status: MemberStatus, lease: Lease | None) -> dict[str
         "database_system_identifier": status.system_identifier,
         "cluster_unlocked": lease is None or lease.leader is None or lease.free,
         "pause": bool(lease and lease.pause),
+        "failsafe_mode_is_active": status.failsafe,
         "tags": status.tags,
         "pgherd": {
             "version": status.version,

@@ -33,6 +33,8 @@ def gauges(source: StatusSource) -> Iterator[tuple[str, str, float]]:
     yield "lease_epoch", "The largest epoch seen.", status.epoch_seen
     yield "lease_held", "This member holds the lease by its own clock.", status.holds_until > 0
     yield "lease_seconds_left", "Seconds for which its own lease is valid, 0 without one.", status.holds_until
+    yield "failsafe", "It holds the lease by promises: the API does not confirm renewals.", status.failsafe
+    yield "promised_seconds_left", "Seconds for which it has promised not to take the lease.", status.promised_until
     if lease is not None:
         yield "paused", "The holder has recorded a pause.", lease.pause
     if status.position is not None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Peer
+from pgherd.model.promises import Question, Verdict
 from pgherd.model.settings import Configuration
+
+Promiser = Callable[[Question], Verdict]
+"""Gives a promise, or says why not; returns at once."""
 
 
 class StatusSource(Protocol):

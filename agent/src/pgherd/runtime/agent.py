@@ -16,9 +16,9 @@
     asked       watch of the requests; answers writes what became of them
     rest        the HTTP API
 
-Short-lived tasks start from a decision: one write of the lease (writer), one long action (tasks), one
-follow, one write of `initialize`. A task that ends with an error ends the agent: the fence starts it
-anew, PostgreSQL and the deadline stay as they are, and it costs no write.
+Short-lived tasks start from a decision: one write of the lease (writer), one round of promises (promises), one
+long action (tasks), one follow, one write of `initialize`. A task that ends with an error ends the agent: the fence
+starts it anew, PostgreSQL and the deadline stay as they are, and it costs no write.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from pgherd.kubernetes.store import Stores
 from pgherd.model.actions import (
     Action,
     AnswerRequest,
+    AskPromises,
     Decision,
     Exit,
     Follow,
@@ -55,6 +56,7 @@ from pgherd.runtime.log import Log
 from pgherd.runtime.observer import Observer, Prober
 from pgherd.runtime.peers import Ask, Peers
 from pgherd.runtime.ports import Clock, Fence, Postgres
+from pgherd.runtime.promises import Asking, Promises
 from pgherd.runtime.receipts import Receipts, write_receipts
 from pgherd.runtime.requests import Requests
 from pgherd.runtime.slots import Slots
@@ -80,6 +82,7 @@ class Parts(msgspec.Struct, frozen=True):
     server: Postgres
     decide: Callable[[View, float], Decision]
     ask: Ask
+    ask_promises: Asking
     apply: Apply
     serve: Callable[[Status], Awaitable[None]]
 
@@ -109,6 +112,7 @@ class Agent:
             state, server, self.observer.observe, clock, log, self.receipts.writable, self.requests.ended
         )  # fmt: skip
         self.peers = Peers(state, parts.ask, clock)
+        self.promises = Promises(state, self.lock, parts.ask_promises, clock, log)
         self.initialize = Initialize(state, stores, log)
         self.following = Following(state, server, self.tasks, log)
         self.role = Role(state, stores, clock, log)
@@ -139,6 +143,7 @@ class Agent:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=CLOSE)
+            await self.promises.close()
             await self.writer.close()
             await self.tasks.close()
 
@@ -231,6 +236,8 @@ class Agent:
                 self.initialize.order(action)
             case PollPeers():
                 self.peers.order(action)
+            case AskPromises():
+                self.promises.order()
             case KeepPrimary():
                 self.primary.order()
             case Follow():

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from pgherd.kubernetes.store import LockSeen, LockStore, StoreError
 from pgherd.model import knowledge as k
-from pgherd.model.knowledge import Attempt, Knowledge, WriteKind
+from pgherd.model import promises as p
+from pgherd.model.knowledge import Attempt, Extension, Knowledge, WriteKind
+from pgherd.model.promises import Question, Round
+from pgherd.model.settings import margin
 from pgherd.runtime import seen as lease_seen
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.ports import Clock, Fence
@@ -40,13 +43,27 @@ class Lock:
         """What an earlier agent of this container left: its writes may have succeeded, its deadline stands."""
         attempts = self._fence.attempts()
         self._kept = lease_seen.read_seen(self._path)
-        self._state.knowledge = Knowledge(unanswered=attempts, highest_epoch=self._kept.epoch if self._kept else 0)
+        self._state.knowledge = Knowledge(
+            unanswered=attempts, highest_epoch=self._kept.epoch if self._kept else 0,
+            extension=self._inherited(attempts),
+        )  # fmt: skip
         if self._fence.deadline() == 0.0:
             # It gave the lease up, or never held it: only a later write of this agent may arm (S4).
             self._given_up = self._clock()
         elif self._fence.deadline() > self._clock():
             # An agent that died between the two halves of an arming left a deadline that nobody enforces.
             self._fence.arm(self._fence.deadline(), self._fence.lease_end())
+
+    def _inherited(self, attempts: tuple[Attempt, ...]) -> Extension | None:
+        """What the deadline that stands rests on, if it is promises: to read the lease back must not move it back.
+
+        A millisecond less, so that no rounding moves it forward, and none makes a renewal look like promises.
+        """
+        if not attempts or self._fence.deadline() <= self._clock():
+            return None
+        ttl = min(attempt.ttl for attempt in attempts)
+        began = self._fence.deadline() - ttl + margin(ttl) - 0.001
+        return Extension(max(attempt.epoch for attempt in attempts), began, ttl)
 
     def saw(self, seen: LockSeen, began: float | None = None) -> bool:
         """News of the lock object. `began`: when the read (not a watch) that brought it was sent.
@@ -90,6 +107,18 @@ class Lock:
     def excluded(self, nonce: str) -> None:
         """The server refused it: it never happened."""
         self._change(k.refused(self._state.knowledge, nonce))
+
+    def extend(self, begun: Round, given: frozenset[str]) -> str:
+        """A round of promises has ended: the deadline follows it if it counts, else why it does not (S1)."""
+        known = self._state.knowledge
+        trouble = p.uncounted(known, begun, given, self._clock())
+        if not trouble:
+            self._change(p.extend(known, begun))
+        return trouble
+
+    def promise(self, asked: Question) -> None:
+        """This member has promised its holder not to take the lease."""
+        self._change(p.promise(self._state.knowledge, asked, self._clock()))
 
     def forget_own(self, why: str) -> None:
         """Treat the own lease as another's: kill first, ask later."""

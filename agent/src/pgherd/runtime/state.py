@@ -11,7 +11,7 @@ import msgspec
 from pgherd.decide.slots import remembered
 from pgherd.kubernetes.store import ConfigSeen, PodSeen
 from pgherd.model.actions import Reason
-from pgherd.model.knowledge import Knowledge
+from pgherd.model.knowledge import Knowledge, renewed_at
 from pgherd.model.member import Death, MemberStatus, Peer, Pod
 from pgherd.model.position import Position
 from pgherd.model.request import Asked
@@ -35,6 +35,14 @@ class Answer(msgspec.Struct, frozen=True):
     asked: float
     ended: float
     first_missing: float = 0.0
+
+
+class Unpromised(msgspec.Struct, frozen=True):
+    """How the last round of promises ended."""
+
+    began: float
+    why: str
+    """Why it does not count; empty when it does."""
 
 
 class Stall(msgspec.Struct, frozen=True):
@@ -72,6 +80,7 @@ class State:
         self.requests: tuple[Asked, ...] = ()  # requests
         self.slots = SlotsSeen()  # slots
         self._slots_present: dict[str, float] = {}  # view: when each slot's member was last there
+        self.unpromised = Unpromised(0.0, "")  # promises
         self.terminating = False  # agent
         self._deaths: dict[Death, float] = {}  # view: when each was first seen
         self.streamed: float | None = None  # observer: when it was last seen streaming
@@ -191,6 +200,11 @@ class State:
                 peers.append(Peer(pod, answer.status, answer.asked, answer.ended, answer.first_missing))
         return tuple(peers)
 
+    def _unpromised(self) -> str:
+        """Old news since the lease was renewed, by the API or by promises."""
+        known, last = self.knowledge, self.unpromised
+        return last.why if known.held is not None and last.began > renewed_at(known) else ""
+
     def _death_seen(self, now: float) -> float | None:
         """When the death of the lease's own container was first seen (proof 2); its delay counts from there."""
         holder = self.knowledge.record.holder if self.knowledge.record else None
@@ -233,5 +247,6 @@ class State:
             stalled_since=self.stalled_since,
             slots=self.slots,
             slots_present=self._remember_slots(now),
+            unpromised=self._unpromised(),
             death_seen=self._death_seen(now),
         )

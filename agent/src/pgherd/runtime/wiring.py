@@ -38,14 +38,17 @@ def wire(settings: Settings, identity: Identity, link: FenceLink, run: Path, log
         await access.apply(connection, settings.users, verifiers)
 
     async def serve_rest(status: Status) -> None:
-        await serve(build(status, settings.postgres.port), settings.rest, rest_trouble)
+        app = build(status, agent.promises.answer, settings.postgres.port)
+        await serve(app, settings.rest, rest_trouble)
 
+    rest = (settings.cluster, settings.rest.certificates, settings.rest.port)
     parts = Parts(
         stores=open_stores(settings, identity.namespace, silence, trouble),
         fence=link,
         server=PostgresServer(settings, identity, link),
         decide=decide,
-        ask=PeerClient(settings.cluster, settings.rest.certificates, settings.rest.port).ask,
+        ask=PeerClient(*rest).ask,
+        ask_promises=PeerClient(*rest).ask_promises,
         apply=apply,
         serve=serve_rest,
     )

@@ -106,7 +106,9 @@ class Writer:
         if before is None:
             return False
         record, limit = self._fill(action, before), self._limit()
-        attempt = Attempt(record.nonce, self._clock(), record.ttl, action.kind, record.epoch, known.version)
+        attempt = Attempt(
+            record.nonce, self._clock(), record.ttl, action.kind, record.epoch, known.version, record.candidates
+        )  # fmt: skip
         first = self._state.container.writing()
         try:
             self._lock.sending(attempt)
