@@ -86,11 +86,12 @@ class WalEnd:
             self.forget()
             self._control = control
             self._task = asyncio.create_task(find(self._layout, control))
-        done, _ = await asyncio.wait({self._task}, timeout=patience)
-        if not done:
+        task = self._task
+        await asyncio.wait({task}, timeout=patience)
+        if not task.done() or task.cancelled():  # cancelled: forgotten meanwhile, since a start or a clone began
             return None, True
-        failed = self._task.exception() is not None
-        return (control.position, False) if failed else (self._task.result(), True)
+        failed = task.exception() is not None
+        return (control.position, False) if failed else (task.result(), True)
 
     def forget(self) -> None:
         """The files may change: what was found no longer holds."""
