@@ -18,6 +18,7 @@ from pgherd.model.lease import Lease
 from tests.simulation.api import Weather
 from tests.simulation.cluster import TIMINGS, Cluster, configured
 from tests.simulation.database import Branch, Data
+from tests.simulation.maintenance import Maintenance
 from tests.simulation.member import Container, Member
 from tests.simulation.world import API
 
@@ -41,7 +42,7 @@ class Faults:
             (4, self.api_bad), (4, self.terminate), (4, self.kill_postmaster), (2, self.edit_lock),
             (1, self.delete_lock), (1, self.delete_config), (2, self.step_clock), (1, self.swap_volume),
             (2, self.kill_everything), (3, self.force_delete), (2, self.lose_memory), (2, self.change_timing),
-            (2, self.stop_writes),
+            (2, self.stop_writes), (4, Maintenance(self).strike),
         ]  # fmt: skip
         random = self.cluster.world.random
         strike = random.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0]
@@ -154,7 +155,7 @@ class Faults:
         chosen = [way for way in permutations([*self.cluster.names, API], 2) if world.chance(0.3)]
         if world.chance(0.5):
             chosen += [(receiver, sender) for sender, receiver in chosen]
-        self._cut(chosen, length)
+        self.cut(chosen, length)
         return f"cut for {length:.1f} s: {' '.join(f'{sender}>{receiver}' for sender, receiver in chosen)}"
 
     def cut_off(self) -> str:
@@ -167,7 +168,7 @@ class Faults:
 
     def _isolate(self, member: str, others: list[str], ways: tuple[str, ...], length: float) -> None:
         pairs = {"to": [(other, member) for other in others], "from": [(member, other) for other in others]}
-        self._cut([pair for way in ways for pair in pairs[way]], length)
+        self.cut([pair for way in ways for pair in pairs[way]], length)
 
     def _isolate_leader(self, heard: bool = False) -> None:
         """What is done to the lock meanwhile, its holder does not see; `heard`: what it writes arrives, though."""
@@ -177,7 +178,7 @@ class Faults:
             self._isolate(record.leader, others, ("to", "from"), length)
             self._isolate(record.leader, [API], ("to",) if heard else ("to", "from"), length)
 
-    def _cut(self, pairs: list[tuple[str, str]], length: float) -> None:
+    def cut(self, pairs: list[tuple[str, str]], length: float) -> None:
         self.cluster.world.cut |= set(pairs)
         self.cluster.world.after(length, lambda: self.cluster.world.cut.difference_update(pairs))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pgherd.model.lease import Lease
@@ -32,6 +33,8 @@ class Checks:
         self._cluster = cluster
         self._ends: dict[str, float] = {}
         """By member: true time at which an observer may think that its lease has ended."""
+        self._resumed: dict[str, float] = {}
+        """By member: when its pause ended. In a pause its PostgreSQL need not prove that it works."""
         self._holder: str | None = None
         """Whose own write made the lease and has not given it up, whatever a person edited since."""
         self._published: Branch | None = None
@@ -67,7 +70,9 @@ class Checks:
             self._fail(f"S1 two members accept writes: {', '.join(c.member.name for c in awake)}")
         for container in awake:
             sick, instance = container.sick_since, container.fence.instance
-            if sick is not None and instance and now - max(sick, instance.writes_since) > LONGEST_SICK:
+            name = container.member.name
+            ill = max(sick or now, instance.writes_since if instance else now, self._resumed.get(name, 0.0))
+            if self._ends.get(name) != math.inf and now - ill > LONGEST_SICK:
                 self._fail(f"S4 {container.member.name} is a primary and could not prove that it works for long")
             if now > self._ends.get(container.member.name, 0.0):
                 self._fail(f"S4 {container.member.name} accepts writes after its lease has ended")
@@ -77,9 +82,13 @@ class Checks:
         world, member = self._cluster.world, self._cluster.members[who]
         if after.leader is None or after.holder is None:
             return
-        self._ends[who] = world.now + after.ttl / FASTEST
-        self._holder = None if after.free or after.handover is not None else who
+        if before is not None and before.pause and not after.pause:
+            self._resumed[who] = world.now
         taken = before is None or after.epoch != before.epoch
+        if taken:
+            self._ends = dict.fromkeys(self._ends, 0.0)
+        self._ends[who] = math.inf if after.pause else world.now + after.ttl / FASTEST
+        self._holder = None if after.free or after.handover is not None else who
         writers = [c.member.name for c in self._writers() if not c.frozen and c.exempt_until < world.now]
         if taken and [name for name in writers if name != who]:
             self._fail(f"S1 {who} takes the lease while {', '.join(writers)} accepts writes")
@@ -159,7 +168,7 @@ class Checks:
     def settled(self) -> bool:
         """Liveness: one published primary, everybody else streams from it, and may take its place."""
         record = self._cluster.store.lock.value.record
-        if record is None or record.leader is None or record.address is None or record.free:
+        if record is None or record.leader is None or record.address is None or record.free or record.pause:
             return False
         leader = self._cluster.members[record.leader].container
         if leader is None or leader not in self._writers() or record.address != leader.member.address:

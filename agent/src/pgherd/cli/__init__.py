@@ -1,7 +1,8 @@
 """`pgherd`: what a person types in a pod at three in the morning.
 
 Asks the Kubernetes API itself and then every member's agent, one second each, so that it works beside a frozen
-agent and says who did not answer. Changes nothing. What a command needs is imported when it runs.
+agent and says who did not answer. commands looks, change changes, by compare-and-swap on what was seen. What a
+command needs is imported when it runs.
 
 Exit status: 0 done, 1 it could not be done (one sentence on standard error says why), 2 wrong usage.
 """
@@ -9,6 +10,6 @@ Exit status: 0 done, 1 it could not be done (one sentence on standard error says
 
 def main() -> None:
     """Console script."""
-    from pgherd.cli.commands import pgherd
+    from pgherd.cli import change  # its commands join the group
 
-    pgherd(prog_name="pgherd")
+    change.pgherd(prog_name="pgherd")

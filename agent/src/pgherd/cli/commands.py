@@ -1,4 +1,4 @@
-"""The commands. Each prints and ends; nothing here changes a cluster."""
+"""The commands that look. Each prints and ends; nothing here changes a cluster (cli.change does)."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def of_cluster(command: F) -> F:
     epilog="Exit status: 0 done, 1 it could not be done (standard error says why), 2 wrong usage.",
 )
 def pgherd() -> None:
-    """Look at a PostgreSQL cluster that pgherd runs.
+    """Look at a PostgreSQL cluster that pgherd runs, and change it.
 
     Every command asks the Kubernetes API itself, and `list` then each member's agent, one second each: it works in
-    any pod of the cluster, also beside an agent that is frozen. Nothing is changed.
+    any pod of the cluster, also beside an agent that is frozen.
     """
 
 
@@ -190,6 +190,7 @@ def status(form: str, **asked: str | None) -> None:
         "handover": lease.handover,
         "slots": lease.slots,
         "pause": lease.pause,
+        "pause_wanted": table.pause_wanted(seen),
     }
     click.echo(show.document(shown, form))
 

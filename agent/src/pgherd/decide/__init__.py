@@ -5,6 +5,7 @@ holder      it holds the lease: initialise, promote, renew, publish, restart in 
 election    nobody does: may this member take the lease, and does it rank first
 follower    somebody else does: clone, rewind, start, follow
 leaving     SIGTERM
+maintenance the lease records a pause
 compare     what the others' words say about positions and histories
 """
 

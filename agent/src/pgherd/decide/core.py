@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgherd.decide import election, follower, holder, leaving
+from pgherd.decide import election, follower, holder, leaving, maintenance
 from pgherd.model.actions import Action, Decision, Kill, Reason
 from pgherd.model.knowledge import deadline, holds
 from pgherd.model.server import Process
@@ -18,6 +18,8 @@ def decide(view: View, now: float) -> Decision:
     if holds(view.knowledge, now):
         if now >= deadline(view.knowledge):
             return unsafe(view, "lease-ending", "the lease was not renewed in time")
+        if maintenance.recorded(view):
+            return maintenance.hold(view, view.knowledge.record, now)
         return holder.decide(view, now)
     if view.server.primary or (view.task and view.task.kind is TaskKind.PROMOTE):
         return unsafe(
@@ -30,7 +32,7 @@ def decide(view: View, now: float) -> Decision:
     record = view.knowledge.record
     if not record.free and (record.leader is None or record.holder is None):
         return without_lease(view)
-    return election.decide(view, now) or follower.decide(view, now)
+    return maintenance.restrain(view, election.decide(view, now) or follower.decide(view, now))
 
 
 def unsafe(view: View, code: str, text: str) -> Decision:

@@ -72,12 +72,12 @@ def soon(view: View, now: float) -> float:
 def fresh(view: View, record: Lease) -> Lease:
     """The record with what its holder keeps up to date; its own name, too, in case that a person edited it."""
     server = view.server
-    assert record.holder is not None
+    assert record.holder is not None and view.knowledge.held is not None
     optime = server.position.lsn if server.primary and server.position else record.optime
     return msgspec.structs.replace(
         record, leader=view.member, ttl=view.configuration.ttl, optime=optime,
         candidates=compare.candidates(view, record) if server.primary else record.candidates,
-        slots=dict(view.slot_positions), handover=None, released=None,
+        slots=dict(view.slot_positions), handover=None, released=None, pause=record.pause and view.knowledge.held.pause,
     )  # fmt: skip
 
 
@@ -97,12 +97,15 @@ def healthy(view: View) -> bool:
     return health is not None and health.alive and health.checked >= held.t0
 
 
+def upkeep(view: View) -> KeepPrimary:
+    return KeepPrimary(tuple(sorted(slot_name(member) for member in view.members if member != view.member)))
+
+
 def primary(view: View, record: Lease, now: float) -> Decision:
     """Writable: publish, renew, keep."""
     held, server = view.knowledge.held, view.server
     assert held is not None and record.holder is not None and server.position is not None
-    slots = tuple(sorted(slot_name(member) for member in view.members if member != view.member))
-    keep: tuple[Action, ...] = (KeepPrimary(slots),)
+    keep: tuple[Action, ...] = (upkeep(view),)
     timeline = server.position.timeline
     if timeline != record.holder.timeline:
         text = f"PostgreSQL is on timeline {timeline}, the lease says {record.holder.timeline}"
@@ -119,6 +122,10 @@ def primary(view: View, record: Lease, now: float) -> Decision:
             now + 0.2,
         )
     sound = healthy(view)
+    if view.configuration.pause and sound and view.task is None:
+        new = msgspec.structs.replace(fresh(view, record), pause=True)
+        write = () if view.writing else (WriteLease(WriteKind.RENEW, new),)
+        return Decision((*write, *keep), Reason("pausing", "recording the pause in the lease"), now + 0.2)
     changed = compare.candidates(view, record) != record.candidates and now >= held.t0 + 0.5
     write = renewal(view, record, now, sound)
     if changed and sound and not write and not view.writing:
@@ -164,7 +171,8 @@ def bootstrap(view: View, record: Lease, now: float) -> Decision:
 
 def tried(view: View, kind: TaskKind) -> list[Failure]:
     """What failed since this member holds the present epoch: an earlier tenure's failures are no reason any more."""
-    return [failure for failure in view.failures if failure.kind is kind and failure.at >= view.knowledge.held_from]
+    since = max(view.knowledge.held_from, view.knowledge.resumed)
+    return [failure for failure in view.failures if failure.kind is kind and failure.at >= since]
 
 
 def restless(view: View, record: Lease, now: float) -> Decision:
@@ -172,7 +180,7 @@ def restless(view: View, record: Lease, now: float) -> Decision:
 
     Killing it would lose what is not replicated; the fence's deadline holds whatever it does.
     """
-    since = view.restless_since if view.restless_since is not None else now
+    since = max(view.restless_since if view.restless_since is not None else now, view.knowledge.resumed)
     state = view.server.process.value
     if now - since > view.configuration.primary_start_timeout:
         return give_up(view, record, "start-timeout", f"PostgreSQL is {state} since {now - since:.0f} s")
@@ -214,6 +222,7 @@ def restart(view: View, record: Lease, now: float) -> Decision:
     if server.position is None:
         return Decision(keep, Reason("measuring", "finding the end of the WAL on disk"), now + 0.2)
     since = max(view.stopped_since if view.stopped_since is not None else now, view.knowledge.held_from)
+    since = max(since, view.knowledge.resumed)
     bound = view.configuration.primary_start_timeout
     failed = tried(view, TaskKind.START)
     there = successor(view, record) is not None

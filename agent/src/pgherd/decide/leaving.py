@@ -23,7 +23,8 @@ def decide(view: View, now: float) -> Decision:
         return stopping(view, now, mine)
     if not mine or record is None:
         return Decision((Exit(),), Reason("left", "told to stop; PostgreSQL is stopped"))
-    target = holder.successor(view, record)
+    # In a pause nobody is promoted: the lease is free, and waits for its end.
+    target = None if record.pause else holder.successor(view, record)
     status = compare.status_of(view, target)
     own = view.server.position
     # While the end of our WAL is not known nobody can say that it has everything.
@@ -35,9 +36,10 @@ def decide(view: View, now: float) -> Decision:
         )
     if view.writing:
         return Decision((), Reason("handing-over", "giving the lease up"), now + 0.1)
-    if behind:
+    if behind or record.pause:
         # Named, it could never take: it lacks the end of our WAL, and only we have that.
-        text = f"{target} has not received everything; giving the lease to whoever comes"
+        why = f"{target} has not received everything" if behind else "maintenance"
+        text = f"{why}; giving the lease to whoever comes"
         return Decision((holder.release(record),), Reason("handing-over", text), now + 0.1)
     return Decision(
         (holder.surrender(view, record),),

@@ -100,6 +100,8 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     primary_start_timeout: float = 300
     primary_stop_timeout: float = 60
     member_slots_ttl: float = 1800
+    pause: bool = False
+    """Maintenance is wanted; it holds only once the lease's holder has recorded it (ha-protocol §5, "Pause")."""
     allow_data_loss_reclone: bool = True
     """Whether a diverged data directory may be replaced by a clone after its divergent WAL was kept aside (S5)."""
     postgresql: PostgresConfiguration = PostgresConfiguration()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from pgherd.model.knowledge import takeable_at
 from pgherd.model.server import Health, Process
 from pgherd.runtime.ports import Clock, Postgres
 from pgherd.runtime.state import State
@@ -40,7 +41,7 @@ class Observer:
         state, record = self._state, self._state.knowledge.record
         starting = state.server is None or state.server.process in (Process.STARTING, Process.STOPPING)
         open_lease = record is None or record.free or record.handover is not None
-        expired = record is not None and self._clock() > state.knowledge.first_seen + record.ttl
+        expired = record is not None and self._clock() > takeable_at(state.knowledge)
         return TENSE if state.task or starting or open_lease or expired or state.terminating else CALM
 
     async def run(self) -> None:
