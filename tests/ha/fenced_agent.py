@@ -90,6 +90,9 @@ class Agent:
     async def do_withdraw(self) -> None:
         self.link.withdraw()
 
+    async def do_pause(self) -> None:
+        self.link.pause()
+
     async def do_deadline(self) -> float:
         return self.link.deadline()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -61,6 +62,21 @@ def test_the_deadline_kills_postmaster_and_a_backend_that_outlives_it(member: Fe
     }  # fmt: skip
     assert not (member.data / "postmaster.pid").exists()
     assert not (member.root / "run/overdue").exists()
+
+
+def test_in_a_recorded_pause_the_deadline_kills_nobody_and_the_next_arming_counts_again(member: Fenced) -> None:
+    member.start()
+    member.primary()
+    member.do("arm", seconds=1.0)
+    member.do("pause")
+    time.sleep(2.0)
+    assert member.do("observe")["primary"] and not member.events("fence_killed")
+    member.do("kill")
+    member.do("start", writable=True, source=None, configuration=CONFIGURATION)  # by hand, through the fence
+    assert member.do("observe")["primary"]
+    deadline = member.do("arm", seconds=0.5)
+    eventually("the fence's account", lambda: member.events("fence_killed"), PATIENCE)
+    assert gone(member) and member.events("fence_killed")[0]["deadline"] == deadline
 
 
 def test_a_postmaster_that_died_takes_its_backends_along_before_anything_starts_again(member: Fenced) -> None:

@@ -111,7 +111,8 @@ def describe(record: Lease) -> str:
     return (
         f"epoch {record.epoch} {record.leader} tl {record.holder.timeline if record.holder else 0}"
         f" writable {record.holder.writable if record.holder else 0} address {record.address}"
-        f"{' RELEASED' if record.free else ''}{f' HANDOVER {record.handover.to}' if record.handover else ''}"
+        f"{' PAUSED' if record.pause else ''}{' RELEASED' if record.free else ''}"
+        f"{f' HANDOVER {record.handover.to}' if record.handover else ''}"
         f" candidates {[candidate.member for candidate in record.candidates]}"
     )
 

@@ -20,6 +20,7 @@ from tests.simulation.api import Weather
 from tests.simulation.cluster import TIMINGS, Cluster, configured
 from tests.simulation.database import Branch, Data
 from tests.simulation.deceptions import drift, lie_about, migrate, replace_copy, slow_stream
+from tests.simulation.maintenance import Maintenance
 from tests.simulation.member import Container, Member
 from tests.simulation.world import API
 
@@ -44,7 +45,7 @@ class Faults:
             (1, self.delete_lock), (1, self.delete_config), (2, self.step_clock), (1, self.swap_volume),
             (2, self.kill_everything), (3, self.force_delete), (2, self.lose_memory), (2, self.change_timing),
             (2, self.stop_writes), (8, self.deceive), (5, self.ask_switchover), (2, self.ask_member),
-            (6, self.api_gone),
+            (6, self.api_gone), (4, Maintenance(self).strike),
         ]  # fmt: skip
         random = self.cluster.world.random
         strike = random.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0]

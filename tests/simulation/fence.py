@@ -47,6 +47,7 @@ class Fence:
     container: Container
     deadline: float = 0.0
     lease_end: float = 0.0
+    paused: bool = False
     armings: int = 0
     settled: int = 0
     attempts: list[Attempt] = field(default_factory=list)
@@ -57,9 +58,11 @@ class Fence:
     def arm(self, deadline: float, lease_end: float) -> None:
         self.deadline, self.lease_end = deadline, lease_end
         self.armings += 1
+        self.paused = False
         self.look_at(deadline)
 
     def withdraw(self) -> None:
+        self.paused = False
         self.deadline = 0.0
         self.look_at(0.0)
 
@@ -74,7 +77,7 @@ class Fence:
         if container.gone or container.frozen:
             return
         at_risk = self.armings != self.settled or (self.instance is not None and self.instance.writable)
-        if at_risk and self.deadline <= container.clock():
+        if at_risk and self.deadline <= container.clock() and not self.paused:
             if self.instance is not None:
                 container.world.say(container.member.name, "fence: the deadline has passed, PostgreSQL is killed")
             self.kill()
@@ -102,8 +105,8 @@ class Fence:
         """Raises Refused as the real one does."""
         if self.instance is not None or not self.dead:
             raise Refused("PostgreSQL runs already")
-        if writable and self.deadline <= self.container.clock():
-            raise Refused("a writable start needs an armed deadline in the future (S4)")
+        if writable and self.deadline <= self.container.clock() and not self.paused:
+            raise Refused("a writable start needs an armed deadline in the future, or a recorded pause (S4)")
         self.dead = False
         self.instance = Instance(self.container.world.random.getrandbits(32), writable, following=following)
         if writable:
@@ -120,7 +123,7 @@ class Fence:
             return
         writes = self.instance is not None and self.instance.writable
         silent = container.clock() - max(self.heartbeat, container.awake) > SILENCE
-        if silent and self.armings == self.settled and not writes:
+        if silent and (self.paused or (self.armings == self.settled and not writes)):
             container.world.say(container.member.name, "fence: the agent is frozen and is killed")
             container.end_agent()
 
@@ -148,6 +151,13 @@ class Link:
     def withdraw(self) -> None:
         if not self.dead:
             self._fence.withdraw()
+
+    def pause(self) -> None:
+        if not self.dead:
+            self._fence.paused = True
+
+    def paused(self) -> bool:
+        return self._fence.paused
 
     def deadline(self) -> float:
         return self._fence.deadline

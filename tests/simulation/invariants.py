@@ -40,6 +40,8 @@ class Checks:
         """By holder and epoch: true time until which each member has promised not to take it."""
         self._named: dict[str, tuple[int, tuple[str, ...]]] = {}
         """By member: the epoch of its last write of the lock, and whom it named as candidates."""
+        self._resumed: dict[str, float] = {}
+        """By member: when its pause ended. In a pause its PostgreSQL need not prove that it works."""
         self._holder: str | None = None
         """Whose own write made the lease and has not given it up, whatever a person edited since."""
         self._published: Branch | None = None
@@ -84,7 +86,9 @@ class Checks:
             self._fail(f"S1 two members accept writes: {', '.join(c.member.name for c in awake)}")
         for container in awake:
             sick, instance = container.sick_since, container.fence.instance
-            if sick is not None and instance and now - max(sick, instance.writes_since) > LONGEST_SICK:
+            name = container.member.name
+            ill = max(sick or now, instance.writes_since if instance else now, self._resumed.get(name, 0.0))
+            if self._ends.get(name) != math.inf and now - ill > LONGEST_SICK:
                 self._fail(f"S4 {container.member.name} is a primary and could not prove that it works for long")
             if now > self._ends.get(container.member.name, 0.0) and not self._promised(container.member.name):
                 self._fail(f"S4 {container.member.name} accepts writes after its lease has ended")
@@ -109,10 +113,14 @@ class Checks:
         world, member = self._cluster.world, self._cluster.members[who]
         if after.leader is None or after.holder is None:
             return
-        self._ends[who] = world.now + after.ttl / FASTEST
+        if before is not None and before.pause and not after.pause:
+            self._resumed[who] = world.now
         self._named[who] = (after.epoch, tuple(candidate.member for candidate in after.candidates))
-        self._holder = None if after.free or after.handover is not None else who
         taken = before is None or after.epoch != before.epoch
+        if taken:
+            self._ends = dict.fromkeys(self._ends, 0.0)
+        self._ends[who] = math.inf if after.pause else world.now + after.ttl / FASTEST
+        self._holder = None if after.free or after.handover is not None else who
         writers = [c.member.name for c in self._writers() if not c.frozen and c.exempt_until < world.now]
         if taken and [name for name in writers if name != who]:
             self._fail(f"S1 {who} takes the lease while {', '.join(writers)} accepts writes")
@@ -219,7 +227,7 @@ class Checks:
     def settled(self) -> bool:
         """Liveness: one published primary, everybody else streams from it, and may take its place."""
         record = self._cluster.store.lock.value.record
-        if record is None or record.leader is None or record.address is None or record.free:
+        if record is None or record.leader is None or record.address is None or record.free or record.pause:
             return False
         leader = self._cluster.members[record.leader].container
         if leader is None or leader not in self._writers() or record.address != leader.member.address:

@@ -122,6 +122,37 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "the fence is disarmed when a pause is wanted, not when it is recorded",
+        ("S1", "S4"),
+        (
+            Patch(
+                LOCK,
+                "Lock._obey",
+                "        wanted = k.armed_until(self._state.knowledge, self._given_up)\n",
+                "        wanted = k.armed_until(self._state.knowledge, self._given_up)\n"
+                "        if wanted > 0 and self._state.configuration.pause:\n"
+                "            wanted = math.inf\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "the fence stays disarmed until the end of a pause is confirmed",
+        ("S1", "S4"),
+        (
+            Patch(
+                KNOWLEDGE,
+                "paused",
+                "return all(attempt.pause and attempt.kind not in GIVES_UP for attempt in known.unanswered)",
+                "return True",
+            ),
+        ),
+    ),
+    Mutant(
+        "a paused lease is taken when it expires",
+        ("S1",),
+        (Patch(KNOWLEDGE, "takeable_at", "    if known.record.pause:\n        return math.inf\n", ""),),
+    ),
+    Mutant(
         "renewed without proof that PostgreSQL works",
         ("S4",),
         (

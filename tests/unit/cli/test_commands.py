@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from pgherd import __version__
 from pgherd.cli import target
-from pgherd.cli.commands import pgherd
+from pgherd.cli.change import pgherd
 from pgherd.model.settings import InvalidSetting
 
 SETTINGS = """
@@ -23,7 +23,7 @@ postgres:
   port: 5433
 rest: {port: 8009}
 """
-OF_A_CLUSTER = ("list", "history", "show-config", "status")
+OF_A_CLUSTER = ("list", "history", "show-config", "status", "edit-config", "pause", "resume")
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ def test_the_fence_sees_what_the_agent_arms(shared: tuple[Mapping, Mapping]) -> 
     assert (fence.deadline, fence.lease_end, fence.armings) == (12.5, 14.0, 1)
     fence.settle(1)
     assert agent.settled == 1
-    agent.write_deadline(0.0)
+    agent.withdraw()
     assert fence.deadline == 0.0
 
 
@@ -77,3 +77,39 @@ def test_a_full_table_keeps_what_it_had(shared: tuple[Mapping, Mapping]) -> None
     with pytest.raises(TableFull, match="do not fit"):
         agent.write_attempts([{"nonce": "x" * 100}] * 1000)
     assert fence.attempts() == [{"nonce": "a"}]
+
+
+# A recorded pause
+
+
+def test_a_pause_lasts_until_the_next_arming(shared: tuple[Mapping, Mapping]) -> None:
+    fence, agent = shared
+    agent.arm(10.0, 12.0)
+    assert not fence.paused
+    agent.pause()
+    assert fence.paused and fence.deadline == 10.0
+    agent.arm(20.0, 22.0)
+    assert not fence.paused and fence.deadline == 20.0
+
+
+def test_what_is_withdrawn_is_not_paused(shared: tuple[Mapping, Mapping]) -> None:
+    fence, agent = shared
+    agent.arm(10.0, 12.0)
+    agent.pause()
+    agent.withdraw()
+    assert not fence.paused and fence.deadline == 0.0
+
+
+@pytest.mark.parametrize("copy", mapping.PAUSES)
+def test_half_a_pause_is_none(shared: tuple[Mapping, Mapping], copy: int) -> None:
+    fence, agent = shared
+    mapping._WORD.pack_into(agent._memory, copy, mapping.PAUSED)
+    assert not fence.paused
+
+
+def test_an_agent_that_dies_between_the_halves_of_an_arming_leaves_the_pause(shared: tuple[Mapping, Mapping]) -> None:
+    """The write that ends the pause is sent only after the whole arming: until then the pause stands."""
+    fence, agent = shared
+    agent.pause()
+    agent.write_deadline(20.0)
+    assert fence.paused

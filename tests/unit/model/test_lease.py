@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,14 @@ quick = settings(deadline=None, database=None, derandomize=True, max_examples=10
 words = st.text(max_size=20)
 numbers = st.integers(0, 2**63)
 candidates = st.builds(Candidate, words, words)
+
+
+def as_written(lease: Lease) -> Lease:
+    """Its maker's own word on the pause is the record's."""
+    holder = None if lease.holder is None else msgspec.structs.replace(lease.holder, pause=lease.pause)
+    return msgspec.structs.replace(lease, holder=holder)
+
+
 leases = st.builds(
     Lease,
     leader=st.none() | st.text(min_size=1, max_size=20),
@@ -40,7 +49,7 @@ leases = st.builds(
     retain_slots=st.lists(words, max_size=3).map(tuple),
     pause=st.booleans(),
     address=st.none() | words,
-)
+).map(as_written)
 
 
 def written(lease: Lease) -> dict[str, str]:
@@ -140,3 +149,11 @@ def test_the_object_that_the_play_makes_is_free() -> None:
 )
 def test_what_is_empty_or_unknown_is_no_accident(changes: dict[str, str], field: str, value: Any) -> None:
     assert getattr(from_annotations({**PLAIN, **changes}, None), field) == value
+
+
+def test_who_removes_the_annotation_pause_ends_no_pause() -> None:
+    """Its holder, which may be cut off, has disarmed its fence: only its own record without it ends the pause (S1)."""
+    holder = Holder("u0", "c0", "n", 2, 2, pause=True)
+    recorded = written(Lease(leader="m0", epoch=5, ttl=10.0, holder=holder, pause=True))
+    assert recorded.pop("pause") == "true"
+    assert from_annotations(recorded, None).pause

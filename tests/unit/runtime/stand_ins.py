@@ -45,6 +45,7 @@ class FakeFence:
 
     def __init__(self) -> None:
         self.armed = 0.0
+        self.disarmed = False
         self.deadlines: list[float] = []
         self.table: dict[str, Attempt] = {}
         self.beats = 0
@@ -55,12 +56,18 @@ class FakeFence:
 
     def arm(self, deadline: float, lease_end: float) -> None:
         assert deadline < lease_end
-        self.armed = deadline
+        self.armed, self.disarmed = deadline, False
         self.deadlines.append(deadline)
 
     def withdraw(self) -> None:
-        self.armed = 0.0
+        self.armed, self.disarmed = 0.0, False
         self.deadlines.append(0.0)
+
+    def pause(self) -> None:
+        self.disarmed = True
+
+    def paused(self) -> bool:
+        return self.disarmed
 
     def deadline(self) -> float:
         return self.armed

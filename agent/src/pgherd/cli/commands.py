@@ -1,4 +1,4 @@
-"""The group, and the commands that look. Each prints and ends; nothing here changes a cluster."""
+"""The group, and the commands that look. Each prints and ends (cli.change and cli.asking change a cluster)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def of_cluster(command: F) -> F:
     epilog="Exit status: 0 done, 1 it could not be done (standard error says why), 2 wrong usage.",
 )
 def pgherd() -> None:
-    """Look at a PostgreSQL cluster that pgherd runs, and ask its agents for a change.
+    """Look at a PostgreSQL cluster that pgherd runs, and change it.
 
     Every command asks the Kubernetes API itself, and `list` then each member's agent, one second each: it works in
     any pod of the cluster, also beside an agent that is frozen.
@@ -68,7 +68,7 @@ def perform(work: Coroutine[Any, Any, T]) -> T:
         raise click.ClickException(explain(error)) from None
 
 
-def _read(asked: dict[str, str | None]) -> Observation:
+def read(asked: dict[str, str | None]) -> Observation:
     from pgherd.cli import observe
 
     return perform(observe.read(find_target(**asked)))
@@ -128,7 +128,7 @@ def history(form: str, **asked: str | None) -> None:
     from pgherd.cli import receipts, show
     from pgherd.model.settings import InvalidSetting
 
-    seen = _read(asked)
+    seen = read(asked)
     try:
         found = receipts.receipts(seen.config.history)
     except InvalidSetting as error:
@@ -151,7 +151,7 @@ def show_config(form: str, **asked: str | None) -> None:
 
     from pgherd.cli import show
 
-    seen = _read(asked)
+    seen = read(asked)
     name = f"{seen.target.cluster}-ha-config"
     if not seen.config.config:
         raise click.ClickException(f"Endpoints {name} has no annotation config: the members run with the defaults")
@@ -168,7 +168,7 @@ def status(form: str, **asked: str | None) -> None:
     """Show the lease: holder, epoch, ttl, who may take it, where clients are routed."""
     from pgherd.cli import show, table
 
-    seen = _read(asked)
+    seen = read(asked)
     lease = seen.lock.record
     if lease is None:
         raise click.ClickException(seen.lock.trouble)
@@ -190,6 +190,7 @@ def status(form: str, **asked: str | None) -> None:
         "handover": lease.handover,
         "slots": lease.slots,
         "pause": lease.pause,
+        "pause_wanted": table.pause_wanted(seen),
     }
     click.echo(show.document(shown, form))
 

@@ -14,6 +14,7 @@ from pgherd.kubernetes.endpoints import EndpointsConfig, EndpointsLock
 from pgherd.kubernetes.pods import ClusterPods
 from pgherd.kubernetes.requests import ConfigMapRequests
 from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen, Refused
+from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Pod
 from pgherd.model.settings import KubernetesSettings
 from pgherd.rest.client import PeerClient
@@ -39,7 +40,7 @@ class Observation(msgspec.Struct, frozen=True):
 
 
 class Api:
-    """What the commands read, and the requests that they write."""
+    """What the commands read, and their few writes."""
 
     def __init__(self, target: Target) -> None:
         self._client = connect(KubernetesSettings(kubeconfig=target.kubeconfig), target.namespace)
@@ -61,6 +62,14 @@ class Api:
     async def pods(self) -> tuple[PodSeen, ...]:
         found, _ = await self._pods.begin()
         return found
+
+    async def write_config(self, annotations: Mapping[str, str | None], version: str) -> None:
+        """Compare-and-swap of annotations of the configuration object."""
+        await self._config.write(annotations, version, LIMIT)
+
+    async def write_lock(self, record: Lease, version: str) -> None:
+        """Compare-and-swap of the whole lock: a person's word, never a member's."""
+        await self._lock.write(record, version, LIMIT)
 
     async def close(self) -> None:
         await self._client.close()

@@ -68,6 +68,10 @@ def footer(shown: Table, lease: Lease | None, now: datetime | None = None) -> st
         parts.append(f"Lease: epoch {lease.epoch}, {_holder(shown, lease)}, ttl {lease.ttl:g} s{_age(lease, now)}")
     if shown.paused:
         parts.append("Maintenance mode: on")
+        if shown.pause_wanted is False:
+            parts.append("The end of maintenance is wanted, and not recorded by the leader yet")
+    elif shown.pause_wanted:
+        parts.append("Maintenance mode: wanted; it holds when the leader has recorded it")
     if any(row.state == "not asked" for row in shown.members):
         parts.append("The agents were not asked (no certificates): state and lag are what the lock says")
     return "\n".join(parts)

@@ -8,6 +8,7 @@ from pgherd.cli.observe import Observation
 from pgherd.kubernetes.store import PodSeen
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus
+from pgherd.model.settings import InvalidSetting, read_configuration
 from pgherd.model.slots import slot_name
 from pgherd.rest.health import streams_from_holder
 
@@ -45,6 +46,8 @@ class Table(msgspec.Struct, frozen=True):
     paused: bool
     trouble: str
     members: tuple[Row, ...]
+    pause_wanted: bool | None = None
+    """What the configuration says; it holds, and ends, when the leader has recorded it (`paused`)."""
 
 
 def leader(lease: Lease | None) -> str | None:
@@ -66,7 +69,18 @@ def table(seen: Observation) -> Table:
         paused=bool(lease and lease.pause),
         trouble=seen.lock.trouble,
         members=tuple(_row(seen, name, pods.get(name)) for name in names),
+        pause_wanted=pause_wanted(seen),
     )
+
+
+def pause_wanted(seen: Observation) -> bool | None:
+    """None when there is no configuration, or none that can be read."""
+    if not seen.config.config:
+        return None
+    try:
+        return read_configuration(seen.config.config).pause
+    except InvalidSetting:
+        return None
 
 
 def _row(seen: Observation, name: str, found: PodSeen | None) -> Row:

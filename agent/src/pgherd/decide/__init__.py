@@ -6,6 +6,7 @@ failsafe    beside holder: the API does not confirm renewals, promises may
 election    nobody does: may this member take the lease, and does it rank first
 follower    somebody else does: clone, rewind, start, follow
 leaving     SIGTERM
+maintenance the lease records a pause
 compare     what the others' words say about positions and histories
 """
 

@@ -24,7 +24,7 @@ from pgherd.model.server import Process
 from pgherd.model.view import View
 
 VERBS = (Verb.RESTART, Verb.RELOAD, Verb.REINITIALIZE)
-SETTLED = frozenset({"primary", "unhealthy", "replica", "not-streaming", "waiting-for-leader"})
+SETTLED = frozenset({"primary", "unhealthy", "failsafe", "paused", "replica", "not-streaming", "waiting-for-leader"})
 """Reasons of decisions beside which a restart may begin: nothing else is about to happen to PostgreSQL."""
 
 
@@ -86,15 +86,19 @@ def refusal(view: View, record: Lease, asked: Asked) -> str | None:
         if record.leader == view.member or view.server.primary:
             return f"member={view.member!r}: it is the leader; switch over first"
         return None if compare.status_of(view, record.leader) else f"its leader {record.leader} does not answer"
-    return None if running else f"PostgreSQL is {view.server.process.value}"
+    by_hand = record.pause and view.server.process is Process.STOPPED and request.verb is Verb.RESTART
+    return None if running or by_hand else f"PostgreSQL is {view.server.process.value}"
 
 
 def _action(view: View, record: Lease, asked: Asked) -> Action | None:
     request, timeout = asked.request, view.configuration.primary_stop_timeout
     match request.verb:
         case Verb.RESTART:
-            following = None if view.server.primary else view.server.following
-            return Restart(timeout, view.server.primary, following, request.id)
+            # In a pause people start again what has stopped; it is what it was.
+            again = view.server.process is Process.STOPPED and record.leader == view.member
+            primary = view.server.primary or (again and view.server.was_primary)
+            following = None if primary else view.server.following or record.leader
+            return Restart(timeout, primary, following, request.id)
         case Verb.RELOAD:
             return Reload(request.id)
     # To what is no primary yet, a copy cannot be made.

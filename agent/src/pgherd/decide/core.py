@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import asked, election, failsafe, follower, holder, leaving, switchover
+from pgherd.decide import asked, election, failsafe, follower, holder, leaving, maintenance, switchover
 from pgherd.model.actions import Action, Decision, Kill, Reason
 from pgherd.model.knowledge import deadline, holds
 from pgherd.model.server import Process
@@ -20,6 +20,9 @@ def decide(view: View, now: float) -> Decision:
     if holds(view.knowledge, now):
         if now >= deadline(view.knowledge):
             return unsafe(view, "lease-ending", "the lease was not renewed in time")
+        if maintenance.recorded(view):
+            decision = maintenance.hold(view, view.knowledge.record, now)
+            return asked.also(view, also(decision, switchover.in_pause(view)))
         return failsafe.extend(view, now, asked.also(view, held(view, now)))
     if view.server.primary or (view.task and view.task.kind is TaskKind.PROMOTE):
         return unsafe(
@@ -32,7 +35,8 @@ def decide(view: View, now: float) -> Decision:
     record = view.knowledge.record
     if not record.free and (record.leader is None or record.holder is None):
         return without_lease(view)
-    return election.decide(view, now) or asked.also(view, follower.decide(view, now))
+    others = election.decide(view, now) or asked.also(view, follower.decide(view, now))
+    return maintenance.restrain(view, others)
 
 
 def held(view: View, now: float) -> Decision:
@@ -42,7 +46,11 @@ def held(view: View, now: float) -> Decision:
     decision = switchover.decide(view, record, now) or holder.decide(view, now)
     if decision.reason.code != "primary":
         return decision
-    return msgspec.structs.replace(decision, actions=(*decision.actions, *switchover.answers(view, record, now)))
+    return also(decision, switchover.answers(view, record, now))
+
+
+def also(decision: Decision, actions: tuple[Action, ...]) -> Decision:
+    return msgspec.structs.replace(decision, actions=(*decision.actions, *actions))
 
 
 def unsafe(view: View, code: str, text: str) -> Decision:

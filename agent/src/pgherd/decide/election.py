@@ -44,7 +44,7 @@ def opening(view: View, now: float) -> Opening | float:
             known.first_seen, Reason("predecessor-dead", "the lease was made by an earlier container of this pod"), True
         )
     ends = min(takeable_at(known), untaken or takeable_at(known))
-    if dead(view, record) and view.death_seen is not None:
+    if dead(view, record) and view.death_seen is not None and not paused(view, record):
         after = view.death_seen + view.configuration.early_takeover_delay
         if now >= after:
             return Opening(
@@ -58,6 +58,11 @@ def opening(view: View, now: float) -> Opening | float:
             takeable_at(known), Reason("lease-expired", f"{record.leader} did not renew for {record.ttl:g} s"), False
         )
     return ends
+
+
+def paused(view: View, record: Lease) -> bool:
+    """A pause is recorded, and nobody wants its end: only the member that made the record goes on with it."""
+    return record.pause and view.configuration.pause
 
 
 def dead(view: View, record: Lease) -> bool:
@@ -75,6 +80,8 @@ def decide(view: View, now: float) -> Decision | None:
     way = forced.way(view, opening(view, now))
     if isinstance(way, float):
         return None
+    if paused(view, record) and way.reason.code != "handover" and not resumes(view, record):
+        return Decision((), Reason("paused", f"{way.reason.text}; maintenance: nobody takes it before that ends"))
     until, error = stands_back(view)
     if now < until:
         return Decision((), Reason("standing-back", f"{way.reason.text}; {error}"), until)
@@ -238,23 +245,29 @@ def excluded(view: View, record: Lease, status: MemberStatus | None) -> str | No
     return unfit(view, record, status.position, status.history)
 
 
+def resumes(view: View, record: Lease) -> bool:
+    """The former holder with its own timeline: it goes on where it was, nothing is promoted."""
+    server, old = view.server, record.holder
+    return (
+        record.leader == view.member and old is not None and server.was_primary
+        and server.process is Process.STOPPED and server.position is not None
+        and server.position.timeline == old.timeline
+    )  # fmt: skip
+
+
 def take(view: View, record: Lease, way: Opening, losers: tuple[Loser, ...]) -> Decision:
     """Epoch + 1, no address; the own timeline goes on only where nobody can have left it (proof 3, own lease)."""
     if view.writing:
         return Decision((), Reason("taking", "the write is under way"))
     server, old = view.server, record.holder
-    resumes = (
-        record.leader == view.member and old is not None and server.was_primary
-        and server.process is Process.STOPPED and server.position is not None
-        and server.position.timeline == old.timeline
-    )  # fmt: skip
     own = server.position.timeline if server.position else 0
-    timeline = own if resumes else compare.next_timeline(view, record)
+    same = resumes(view, record)
+    timeline = own if same else compare.next_timeline(view, record)
     base = old or EMPTY_HOLDER
     holder = msgspec.structs.replace(base, timeline=timeline)
     new = msgspec.structs.replace(
         record, leader=view.member, epoch=record.epoch + 1, ttl=view.configuration.ttl, released=None,
-        holder=holder, candidates=(), handover=None, address=None,
+        holder=holder, candidates=(), handover=None, address=None, pause=same and paused(view, record),
     )  # fmt: skip
     at_risk = max(0, record.optime - server.position.lsn) if server.position else 0
     action: Action = WriteLease(WriteKind.TAKE, new, losers, at_risk)

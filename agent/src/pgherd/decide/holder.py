@@ -73,7 +73,7 @@ def soon(view: View, now: float) -> float:
 def fresh(view: View, record: Lease, now: float) -> Lease:
     """The record with what its holder keeps up to date; its own name, too, in case that a person edited it."""
     server = view.server
-    assert record.holder is not None
+    assert record.holder is not None and view.knowledge.held is not None
     # While it stops its standbys stop streaming: who may take the lease is settled then.
     serves = server.primary and server.process is Process.RUNNING
     optime = server.position.lsn if serves and server.position else record.optime
@@ -81,6 +81,7 @@ def fresh(view: View, record: Lease, now: float) -> Lease:
         record, leader=view.member, ttl=view.configuration.ttl, optime=optime,
         candidates=compare.candidates(view, record) if serves else record.candidates,
         slots=slots.published(view, record), retain_slots=slots.retained(view, now), handover=None, released=None,
+        pause=record.pause and view.knowledge.held.pause,
     )  # fmt: skip
 
 
@@ -121,6 +122,10 @@ def primary(view: View, record: Lease, now: float) -> Decision:
             now + 0.2,
         )
     sound = healthy(view)
+    if view.configuration.pause and sound and view.task is None:
+        new = msgspec.structs.replace(fresh(view, record, now), pause=True)
+        write = () if view.writing else (WriteLease(WriteKind.RENEW, new),)
+        return Decision((*write, *keep), Reason("pausing", "recording the pause in the lease"), now + 0.2)
     changed = compare.candidates(view, record) != record.candidates and now >= held.t0 + 0.5
     write = renewal(view, record, now, sound)
     if changed and sound and not write and not view.writing:
@@ -166,7 +171,8 @@ def bootstrap(view: View, record: Lease, now: float) -> Decision:
 
 def tried(view: View, kind: TaskKind) -> list[Failure]:
     """What failed since this member holds the present epoch: an earlier tenure's failures are no reason any more."""
-    return [failure for failure in view.failures if failure.kind is kind and failure.at >= view.knowledge.held_from]
+    since = max(view.knowledge.held_from, view.knowledge.resumed)
+    return [failure for failure in view.failures if failure.kind is kind and failure.at >= since]
 
 
 def restless(view: View, record: Lease, now: float) -> Decision:
@@ -174,7 +180,7 @@ def restless(view: View, record: Lease, now: float) -> Decision:
 
     Killing it would lose what is not replicated; the fence's deadline holds whatever it does.
     """
-    since = view.restless_since if view.restless_since is not None else now
+    since = max(view.restless_since if view.restless_since is not None else now, view.knowledge.resumed)
     state = view.server.process.value
     if now - since > view.configuration.primary_start_timeout:
         return give_up(view, record, "start-timeout", f"PostgreSQL is {state} since {now - since:.0f} s")
@@ -222,6 +228,7 @@ def restart(view: View, record: Lease, now: float) -> Decision:
     if server.position is None:
         return Decision(keep, Reason("measuring", "finding the end of the WAL on disk"), now + 0.2)
     since = max(view.stopped_since if view.stopped_since is not None else now, view.knowledge.held_from)
+    since = max(since, view.knowledge.resumed)
     bound = view.configuration.primary_start_timeout
     failed = tried(view, TaskKind.START)
     there = successor(view, record) is not None

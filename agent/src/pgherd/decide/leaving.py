@@ -22,10 +22,12 @@ def decide(view: View, now: float) -> Decision:
         return stopping(view, record if mine else None, now)
     if not mine or record is None:
         return Decision((Exit(),), Reason("left", "told to stop; PostgreSQL is stopped"))
-    decision = handing.give(view, record, holder.successor(view, record), now)
+    # In a pause nobody is promoted: the lease is free, and waits for its end.
+    decision = None if record.pause else handing.give(view, record, holder.successor(view, record), now)
     if decision is not None:
         return decision
-    reason = Reason("handing-over", "nobody has received everything; giving the lease to whoever comes")
+    why = "maintenance" if record.pause else "nobody has received everything"
+    reason = Reason("handing-over", f"{why}; giving the lease to whoever comes")
     return Decision(() if view.writing else (holder.release(record),), reason, now + 0.1)
 
 

@@ -122,6 +122,13 @@ def answers(view: View, record: Lease, now: float) -> tuple[Action, ...]:
     return ()
 
 
+def in_pause(view: View) -> tuple[Action, ...]:
+    """Nobody is promoted in a pause."""
+    ends = {Stage.PENDING: Stage.REFUSED, Stage.RUNNING: Stage.FAILED}
+    mine = (asked for asked in view.requests if asked.request.verb in VERBS)
+    return tuple(answer(asked, ends[asked.request.state], "maintenance: pgherd resume ends it") for asked in mine)
+
+
 def outcome(view: View, record: Lease, asked: Asked) -> Action:
     request = asked.request
     result = {**request.result, "to": view.member, "lease_epoch": str(record.epoch)}

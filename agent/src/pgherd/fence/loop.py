@@ -116,10 +116,14 @@ class Fence:
                 self.agent.tell({"event": "postgres_exited", "pid": pid, "status": code})
 
     def _enforce(self, now: float) -> None:
-        """Kill when the deadline of an arming (or of a writable start) has passed; carry out a pass under way (S4)."""
+        """Kill when the deadline of an arming (or of a writable start) has passed; carry out a pass under way (S4).
+
+        Not in a recorded pause: nobody takes a paused lease, so nothing has to be dead before its end.
+        """
         armings = self.mapping.armings
         at_risk = armings != self.mapping.settled or (self.postgres.pid is not None and self.postgres.writable)
-        if at_risk and self.mapping.deadline <= now and self.overdue_since is None:
+        overdue = self.mapping.deadline <= now and not self.mapping.paused
+        if at_risk and overdue and self.overdue_since is None:
             self.overdue_since = now
             self._killing = True
             self._victim = self.postgres.pid
@@ -137,7 +141,7 @@ class Fence:
             self.log(
                 "fence_killed", postgres=self._victim, deadline=deadline, killed_at=boottime(), lease_ends_at=lease_end
             )
-        if self.overdue_since is not None and self.mapping.deadline <= now:
+        if self.overdue_since is not None and overdue:
             self.mapping.settle(armings)
         self.overdue_since = None
         self._show_overdue(False)
@@ -155,7 +159,12 @@ class Fence:
             self.agent.signal(signal.SIGKILL)
 
     def _nothing_writes(self) -> bool:
-        """Nothing is armed or writable: on a holder only after the deadline passed and a pass was empty (S4)."""
+        """Nothing is armed or writable: on a holder only after the deadline passed and a pass was empty (S4).
+
+        In a pause nothing ever passes: its agent may go at once, and what it had begun stands in the mapping.
+        """
+        if self.mapping.paused:
+            return not self._killing
         writes = self.postgres.pid is not None and self.postgres.writable
         return self.mapping.armings == self.mapping.settled and not writes and not self._killing
 

@@ -11,6 +11,7 @@ the holder's deadline t0 + ttl - margin lies before every observer's take (S1).
 from __future__ import annotations
 
 import enum
+import math
 
 import msgspec
 
@@ -29,6 +30,9 @@ class WriteKind(enum.Enum):
     """released = epoch; the holder's PostgreSQL is dead before this is sent."""
 
 
+GIVES_UP = (WriteKind.HANDOVER, WriteKind.RELEASE)
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """A write that was sent. Until its nonce is read back or excluded it may have succeeded."""
 
@@ -41,6 +45,8 @@ class Attempt(msgspec.Struct, frozen=True):
     """resourceVersion it was decided on: any other version read back with another nonce excludes it."""
     candidates: tuple[Candidate, ...] = ()
     """Whom it names: if it succeeded, they may take the lease (model.promises)."""
+    pause: bool = False
+    """Whether it records a pause."""
 
 
 class Extension(msgspec.Struct, frozen=True):
@@ -69,6 +75,9 @@ class Knowledge(msgspec.Struct, frozen=True):
     may be cut off, does not know of a ttl that was shortened since (S1)."""
     held_from: float = 0.0
     """t0 of the first attempt of the present epoch that was confirmed: since when this member holds."""
+    resumed: float = 0.0
+    """t0 of the confirmed attempt that ended a pause of this epoch; 0 without one. What people did before it, and how
+    long PostgreSQL stood still, is not held against anybody."""
     held: Attempt | None = None
     """The own confirmed attempt whose nonce `record` shows; None when another's record or none."""
     unanswered: tuple[Attempt, ...] = ()
@@ -107,15 +116,17 @@ def observed(known: Knowledge, record: Lease, version: str, now: float) -> Knowl
     same = last is not None and (last.nonce, last.epoch, last.ttl) == (record.nonce, record.epoch, record.ttl)
     mine = next((attempt for attempt in known.unanswered if attempt.nonce == record.nonce), None)
     held = mine or (known.held if known.held and known.held.nonce == record.nonce else None)
-    if held is not None and held.kind in (WriteKind.HANDOVER, WriteKind.RELEASE):
+    if held is not None and held.kind in GIVES_UP:
         held = None
     on = held is not None and known.held is not None and known.held.epoch == record.epoch
+    resumes = on and known.held is not None and known.held.pause and held is not None and not held.pause
     return Knowledge(
         record=record,
         version=version,
         first_seen=known.first_seen if same else now,
         promised=takeable_at(known) if last is not None and last.nonce == record.nonce else 0.0,
         held_from=known.held_from if on else held.t0 if held else 0.0,
+        resumed=held.t0 if held is not None and resumes else known.resumed if on else 0.0,
         held=held,
         unanswered=tuple(a for a in known.unanswered if a.version == version),
         highest_epoch=record.epoch,
@@ -135,10 +146,21 @@ def holds(known: Knowledge, now: float) -> bool:
     return known.held is not None and now < expires(known)
 
 
+def paused(known: Knowledge) -> bool:
+    """Whether the own lease certainly records a pause: by a confirmed write, and by each that may have succeeded since.
+
+    Nobody takes a paused lease by time or death, so it does not end, and the fence is disarmed. The write that ends the
+    pause may have succeeded as soon as it is sent: from then on the lease ends as it did before.
+    """
+    if known.held is None or known.record is None or not (known.held.pause and known.record.pause):
+        return False
+    return all(attempt.pause and attempt.kind not in GIVES_UP for attempt in known.unanswered)
+
+
 def expires(known: Knowledge) -> float:
     """When the own lease ends: the earliest of what the record, the confirmed and the unanswered attempts allow,
     or what a complete round of promises makes of it."""
-    return max(start + ttl for start, ttl in _spans(known))
+    return math.inf if paused(known) else max(start + ttl for start, ttl in _spans(known))
 
 
 def extended(known: Knowledge) -> bool:
@@ -167,9 +189,14 @@ def shortest(held: Attempt, known: Knowledge) -> float:
 
 
 def deadline(known: Knowledge) -> float:
-    """The fence's deadline: 0 unless this member holds the lease and gave nothing away, unanswered included (S4)."""
-    if known.held is None or any(a.kind in (WriteKind.HANDOVER, WriteKind.RELEASE) for a in known.unanswered):
+    """The fence's deadline: 0 unless this member holds the lease and gave nothing away, unanswered included (S4).
+
+    Infinite in a pause: the fence is disarmed.
+    """
+    if known.held is None or any(a.kind in GIVES_UP for a in known.unanswered):
         return 0.0
+    if paused(known):
+        return math.inf
     return max(start + ttl - margin(ttl) for start, ttl in _spans(known))
 
 
@@ -182,8 +209,13 @@ def armed_until(known: Knowledge, given_up: float) -> float:
 
 def takeable_at(known: Knowledge) -> float:
     """When an observer without proof may take the lease it sees: t1 + the record's ttl, of all its readings, and not
-    before its own promise ends."""
+    before its own promise ends.
+
+    Never, while it records a pause: its holder's fence is disarmed (S1).
+    """
     assert known.record is not None
+    if known.record.pause:
+        return math.inf
     return max(known.first_seen + known.record.ttl, known.promised, promised_away(known))
 
 

@@ -30,6 +30,8 @@ class Holder(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """The timeline that this holder is on or is about to create."""
     writable: int
     """The newest timeline that was published as writable; smaller than `timeline` while promoting."""
+    pause: bool = False
+    """Its maker recorded a pause: who removes only the annotation `pause`, which says the same to people, ends none."""
 
 
 class Candidate(msgspec.Struct, frozen=True, order=True):
@@ -69,6 +71,7 @@ class Lease(msgspec.Struct, frozen=True):
     retain_slots: tuple[str, ...] = ()
     """Members' slots that are kept, also for `member_slots_ttl` after the member left."""
     pause: bool = False
+    """Recorded by the holder: its fence is disarmed, and time or death open this lease to nobody."""
     address: str | None = None
     """Pod IP that Service `<cluster>-ha` routes to; None while nobody is known to be writable."""
 
@@ -107,6 +110,7 @@ def from_annotations(annotations: Mapping[str, str], address: str | None) -> Lea
         raise MalformedLease(f"annotations transitions, ttl, released, optime must be numbers: {error}") from None
     if not 0 < ttl <= LONGEST:
         raise MalformedLease(f"annotation ttl={annotations['ttl']!r}: must be more than 0 and at most {LONGEST:g} s")
+    holder: Holder | None = _json(annotations.get("holder"), Holder, "holder")
     return Lease(
         leader=annotations.get("leader") or None,
         epoch=epoch,
@@ -115,14 +119,14 @@ def from_annotations(annotations: Mapping[str, str], address: str | None) -> Lea
         acquire_time=annotations.get("acquireTime", ""),
         renew_time=annotations.get("renewTime", ""),
         optime=optime,
-        holder=_json(annotations.get("holder"), Holder, "holder"),
+        holder=holder,
         candidates=_json(annotations.get("candidates"), tuple[Candidate, ...], "candidates") or (),
         handover=_json(annotations.get("handover"), Handover, "handover"),
         slots=_json(annotations.get("slots"), dict[str, int], "slots") or {},
         retain_slots=tuple(
             _json(annotations.get("retain_slots"), tuple[str, ...] | dict[str, int], "retain_slots") or ()
         ),
-        pause=annotations.get("pause") == "true",
+        pause=annotations.get("pause") == "true" or (holder is not None and holder.pause),
         address=address,
     )
 

@@ -10,6 +10,8 @@ last one promised (S4). Layout, in native byte order:
     24  armings                (unsigned 64 bit; the agent adds one whenever it arms)
     32  settled                (unsigned 64 bit; the fence copies `armings` here after an empty killing pass)
     40  lease end              (double, boot time; for the fence's account of a kill only, it decides nothing)
+    48  pause, first copy      (unsigned 64 bit; PAUSED while the lease records a pause: the deadline is not enforced)
+    56  pause, second copy
     64, 64 + SLOT              two copies of the attempts table: sequence, length, checksum, JSON
 
 Each word is written by one side only (`settled` by the fence, the rest by the agent). The table is written
@@ -32,6 +34,9 @@ HEARTBEAT = 16
 ARMINGS = 24
 SETTLED = 32
 LEASE_END = 40
+PAUSES = (48, 56)
+PAUSED = 0x7061757365640001
+"""What both copies must hold to disarm: neither a zeroed nor a half-written word does."""
 TABLES = 64
 SLOT = 32 * 1024
 SIZE = TABLES + 2 * SLOT
@@ -90,10 +95,31 @@ class Mapping:
             _DOUBLE.pack_into(self._memory, offset, deadline)
 
     def arm(self, deadline: float, lease_end: float = 0.0) -> None:
-        """Allow writing until `deadline`. The count follows the deadline: the reverse order would look overdue."""
+        """Allow writing until `deadline`. The count follows the deadline: the reverse order would look overdue.
+
+        A pause ends last: an agent that dies before leaves a pause that still is recorded.
+        """
         _DOUBLE.pack_into(self._memory, LEASE_END, lease_end)
         self.write_deadline(deadline)
         _WORD.pack_into(self._memory, ARMINGS, self.armings + 1)
+        self._write_pause(0)
+
+    def pause(self) -> None:
+        """The lease records a pause, confirmed: PostgreSQL may run whatever the deadline says."""
+        self._write_pause(PAUSED)
+
+    def withdraw(self) -> None:
+        """Nothing is allowed any more. The pause goes first: what is left behind half-way is stricter."""
+        self._write_pause(0)
+        self.write_deadline(0.0)
+
+    @property
+    def paused(self) -> bool:
+        return all(self._word(offset) == PAUSED for offset in PAUSES)
+
+    def _write_pause(self, word: int) -> None:
+        for offset in PAUSES:
+            _WORD.pack_into(self._memory, offset, word)
 
     @property
     def lease_end(self) -> float:

@@ -109,6 +109,8 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     member_slots_ttl: float = 1800
     failsafe_mode: bool = True
     """Whether a holder that cannot renew goes on by the promises of all candidates (docs/failsafe.md)."""
+    pause: bool = False
+    """Maintenance is wanted; it holds only once the lease's holder has recorded it (ha-protocol §5, "Pause")."""
     allow_data_loss_reclone: bool = True
     """Whether a diverged data directory may be replaced by a clone after its divergent WAL was kept aside (S5)."""
     slots: dict[SlotName, Permanent | None] = {}

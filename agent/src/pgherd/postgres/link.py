@@ -79,7 +79,14 @@ class FenceLink:
 
     def withdraw(self) -> None:
         """Take the permission back: what still runs on an armed holder is killed at once."""
-        self._memory.write_deadline(0.0)
+        self._memory.withdraw()
+
+    def pause(self) -> None:
+        """Disarm: only after a confirmed record of the own lease with the pause set."""
+        self._memory.pause()
+
+    def paused(self) -> bool:
+        return self._memory.paused
 
     def deadline(self) -> float:
         return self._memory.deadline

@@ -140,7 +140,7 @@ def postgresql_conf(
     """The whole postgresql.conf. Raises InvalidSetting for a name or value that would not be one line."""
     user = _lowered(configuration)
     for name, value in user.items():
-        _check(name, value)
+        check_parameter(name, value)
     parameters = {name: value for name, value in {**DEFAULTS, **user}.items() if name not in FORBIDDEN}
     parameters |= owned(settings, layout, configuration)
     parameters["primary_slot_name"] = slot if source and configuration.postgresql.use_slots else ""
@@ -149,7 +149,8 @@ def postgresql_conf(
     return "\n".join(["# Written by pgherd: changes here are lost. Use the cluster's configuration.", *lines, ""])
 
 
-def _check(name: str, value: Any) -> None:
+def check_parameter(name: str, value: Any) -> None:
+    """Raises InvalidSetting for a name or value that would not be one line of postgresql.conf."""
     if not NAME.fullmatch(name):
         raise InvalidSetting(f"postgresql.parameters: {name!r} is not a parameter name")
     if isinstance(value, str) and ("\n" in value or "\0" in value):

@@ -86,9 +86,9 @@ class WalEnd:
             self.forget()
             self._control = control
             self._task = asyncio.create_task(find(self._layout, control))
-        task = self._task  # whoever starts the server meanwhile forgets it
-        done, _ = await asyncio.wait({task}, timeout=patience)
-        if not done or task.cancelled():
+        task = self._task
+        await asyncio.wait({task}, timeout=patience)
+        if not task.done() or task.cancelled():  # cancelled: forgotten meanwhile, since a start or a clone began
             return None, True
         failed = task.exception() is not None
         return (control.position, False) if failed else (task.result(), True)

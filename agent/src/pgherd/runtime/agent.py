@@ -178,7 +178,8 @@ class Agent:
         while True:
             self._parts.fence.beat()
             now = self._wall() - self._clock()
-            if self.state.knowledge.held is not None and now - offset > self.state.configuration.margin:
+            stepped = now - offset > self.state.configuration.margin
+            if self.state.knowledge.held is not None and stepped and not self._parts.fence.paused():
                 # A machine that was moved while stopped: its boot-time clock may have stood still (§2, Clocks).
                 self.lock.forget_own(f"the wall clock stepped forward by {now - offset:.1f} s")
                 await self.lock.refresh(1.0)

@@ -8,20 +8,19 @@ volume keeps the newest epoch, and late news never replaces newer ones.
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 
 from pgherd.kubernetes.store import LockSeen, LockStore, StoreError
 from pgherd.model import knowledge as k
 from pgherd.model import promises as p
-from pgherd.model.knowledge import Attempt, Extension, Knowledge, WriteKind
+from pgherd.model.knowledge import GIVES_UP, Attempt, Extension, Knowledge
 from pgherd.model.promises import Question, Round
 from pgherd.model.settings import margin
 from pgherd.runtime import seen as lease_seen
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.ports import Clock, Fence
 from pgherd.runtime.state import State
-
-GIVES_UP = (WriteKind.HANDOVER, WriteKind.RELEASE)
 
 
 def older(version: str, than: str) -> bool:
@@ -47,7 +46,9 @@ class Lock:
             unanswered=attempts, highest_epoch=self._kept.epoch if self._kept else 0,
             extension=self._inherited(attempts),
         )  # fmt: skip
-        if self._fence.deadline() == 0.0:
+        if self._fence.paused():
+            pass  # whatever the deadline says: only a pause that is still recorded survives the first look
+        elif self._fence.deadline() == 0.0:
             # It gave the lease up, or never held it: only a later write of this agent may arm (S4).
             self._given_up = self._clock()
         elif self._fence.deadline() > self._clock():
@@ -142,17 +143,22 @@ class Lock:
     def _obey(self) -> None:
         """The fence's deadline follows knowledge; forwards only from a write confirmed after the last surrender."""
         wanted = k.armed_until(self._state.knowledge, self._given_up)
-        if wanted == self._fence.deadline():
+        if wanted == (math.inf if self._fence.paused() else self._fence.deadline()):
             return
         if wanted == 0.0:
             self._fence.withdraw()
+        elif wanted == math.inf:
+            self._log.info("fence-disarmed", "the lease records a pause: the fence is disarmed")
+            self._fence.pause()
         else:
             self._fence.arm(wanted, k.expires(self._state.knowledge))
 
     def _remember(self, seen: lease_seen.LeaseSeen) -> None:
         """On the volume, when more than the nonce changed: renewals cost it no write."""
         kept = self._kept
-        if kept is not None and (kept.epoch, kept.ttl, kept.candidates) == (seen.epoch, seen.ttl, seen.candidates):
+        if kept is not None and (kept.epoch, kept.ttl, kept.candidates, kept.pause) == (
+            seen.epoch, seen.ttl, seen.candidates, seen.pause,
+        ):  # fmt: skip
             return
         if self._keep is None or self._keep.done():
             self._kept = seen

@@ -50,7 +50,7 @@ class Status:
             history=server.history,
             streaming_from=server.following if server.streaming else None,
             receiver_timeline=server.receiver_timeline,
-            holds_until=max(0.0, k.expires(known) - now) if known.held is not None else 0.0,
+            holds_until=max(0.0, min(k.expires(known) - now, known.held.ttl)) if known.held is not None else 0.0,
             failsafe=k.extended(known),
             promised_until=max(0.0, k.promised_away(known) - now),
             epoch_seen=known.record.epoch if known.record else known.highest_epoch,

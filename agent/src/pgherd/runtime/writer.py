@@ -80,6 +80,7 @@ class Writer:
             nonce=str(uuid.uuid4()),
             timeline=record.holder.timeline if record.holder else 0,
             writable=record.holder.writable if record.holder else 0,
+            pause=record.pause,
         )
         acquired = now if action.kind is WriteKind.TAKE else before.acquire_time
         return msgspec.structs.replace(record, holder=holder, acquire_time=acquired, renew_time=now)
@@ -107,7 +108,8 @@ class Writer:
             return False
         record, limit = self._fill(action, before), self._limit()
         attempt = Attempt(
-            record.nonce, self._clock(), record.ttl, action.kind, record.epoch, known.version, record.candidates
+            record.nonce, self._clock(), record.ttl, action.kind, record.epoch, known.version, record.candidates,
+            record.pause,
         )  # fmt: skip
         first = self._state.container.writing()
         try:
