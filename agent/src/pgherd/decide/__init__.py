@@ -9,6 +9,6 @@ leaving     SIGTERM
 compare     what the others' words say about positions and histories
 """
 
-from pgherd.decide.core import decide
+from pgherd.decide.core import decide, unread
 
-__all__ = ["decide"]
+__all__ = ["decide", "unread"]

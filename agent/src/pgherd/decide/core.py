@@ -33,6 +33,11 @@ def decide(view: View, now: float) -> Decision:
     return election.decide(view, now) or follower.decide(view, now)
 
 
+def unread(missing: tuple[str, ...]) -> Decision:
+    """Since its start this agent has not read everything that a decision rests on."""
+    return Decision((), Reason("waiting-for-api", f"nothing is decided before these were read: {', '.join(missing)}"))
+
+
 def unsafe(view: View, code: str, text: str) -> Decision:
     """S1: kill first, ask later."""
     dead = view.server.process is Process.STOPPED
