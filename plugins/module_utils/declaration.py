@@ -37,6 +37,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_cluster_domain": "cluster.local",
     "postgres_configuration_conflict": "fail",
     "postgres_early_takeover_delay": 3,
+    "postgres_failsafe_mode": True,
     "postgres_image": "",
     "postgres_image_pull_policy": "IfNotPresent",
     "postgres_image_pull_secrets": [],
@@ -326,6 +327,8 @@ def _configuration(values: Mapping[str, Any], problems: Problems) -> dict[str, A
         problems.texts.append(problem)
     reclone = "postgres_allow_data_loss_reclone"
     result["allow_data_loss_reclone"] = problems.boolean(reclone, values[reclone])
+    failsafe = "postgres_failsafe_mode"
+    result["failsafe_mode"] = problems.boolean(failsafe, values[failsafe])
     parameters = problems.mapping("postgres_parameters", values["postgres_parameters"])
     for name, value in parameters.items():
         refusal = parameter_problem(name, value)

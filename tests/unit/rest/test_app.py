@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgherd.model.member import MemberStatus, Peer, Pod
+from pgherd.model.promises import Question, Verdict
 from pgherd.rest import app
 from pgherd.rest.health import RULES
 from tests.unit.rest.stand_ins import MB, PRIMARY, REPLICA, Source
@@ -124,3 +125,44 @@ def test_other_methods_need_a_certificate(method: str) -> None:
 def test_paths_are_matched_whole() -> None:
     with client(Source()) as rest:
         assert rest.get("/primary-or-not").status_code == 404
+
+
+QUESTION = Question("demo-b-0", "uid-b", 3, ("n1",), 10.0)
+
+
+def test_a_promise_is_given_to_the_holder_itself_over_mutual_tls_only() -> None:
+    source, body = Source(), msgspec.json.encode(QUESTION)
+    with client(source) as rest:
+        assert rest.post("/promise", content=body).status_code == 403
+    with client(source, certified=True) as rest:  # demo-b-0
+        answer = rest.post("/promise", content=body)
+        other = rest.post("/promise", content=msgspec.json.encode(replace(QUESTION, member="demo-c-0")))
+        assert rest.get("/promise").status_code == 405
+    assert answer.status_code == 200
+    assert msgspec.json.decode(answer.content, type=Verdict) == Verdict(PRIMARY.member, PRIMARY.uid)
+    assert other.status_code == 403 and "only demo-c-0 itself" in other.json()["error"]
+    assert source.asked == [QUESTION]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", 400),
+        (b"[]", 400),
+        (b'{"member": "demo-b-0"}', 400),
+        (msgspec.json.encode({**msgspec.to_builtins(QUESTION), "ttl": -1}), 400),
+        (msgspec.json.encode({**msgspec.to_builtins(QUESTION), "ttl": 1e9}), 400),
+        (b" " * 65537, 413),
+    ],
+)
+def test_what_is_no_question_gets_no_promise(body: bytes, code: int) -> None:
+    source = Source()
+    with client(source, certified=True) as rest:
+        answer = rest.post("/promise", content=body)
+    assert answer.status_code == code and answer.json()["error"] and source.asked == []
+
+
+def test_failsafe_is_shown() -> None:
+    with client(Source(replace(PRIMARY, failsafe=True))) as rest:
+        assert rest.get("/patroni").json()["failsafe_mode_is_active"] is True
+        assert 'pgherd_failsafe{cluster="demo",member="demo-a-0"} 1.0' in rest.get("/metrics").text

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
 from pgherd.model.member import Pod
+from pgherd.model.promises import Question, Verdict
 from pgherd.model.settings import InvalidSetting, RestSettings
 from pgherd.rest import server
 from pgherd.rest.app import build
@@ -279,3 +280,32 @@ async def test_no_certificates_is_an_answer_too(tmp_path: Path) -> None:
 async def test_garbage_is_not_believed(folder: Path) -> None:
     async with serving(folder, Source(replace(PRIMARY, member=""))) as rest:
         assert await ask([pod()], folder, rest.port, "demo") == {"demo-a-0": None}
+
+
+QUESTION = Question("demo-b-0", "uid-b", 3, ("n1",), 10.0)
+
+
+async def test_promises_are_asked_for_with_the_own_certificate(folder: Path, tmp_path: Path) -> None:
+    own, other = (AUTHORITY.write(tmp_path / name, name) for name in ("demo-b-0", "demo-c-0"))
+    async with serving(folder) as rest:
+        client = PeerClient("demo", own, rest.port)
+        for _ in range(3):
+            said = await client.ask_promises([pod()], QUESTION, 10.0)
+            assert said == {"demo-a-0": Verdict("demo-a-0", "uid-a")}
+        assert rest.source.asked == [QUESTION] * 3 and len(rest.connections) == 1
+        rest.source.refused = "it sees another write of the lease"
+        said = await client.ask_promises([pod()], QUESTION, 10.0)
+        assert said == {"demo-a-0": Verdict("demo-a-0", "uid-a", "it sees another write of the lease")}
+        await client.aclose()
+        client = PeerClient("demo", other, rest.port)
+        said = await client.ask_promises([pod()], QUESTION, 10.0)
+        assert said == {"demo-a-0": "POST /promise answered 403"}
+        await client.aclose()
+
+
+async def test_who_does_not_answer_has_not_promised(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        client = PeerClient("demo", folder, deaf.getsockname()[1])
+        began = time.monotonic()
+        said = await client.ask_promises([pod()], QUESTION, 0.2)
+    assert said == {"demo-a-0": "no answer within 0.2 s"} and time.monotonic() - began < 2

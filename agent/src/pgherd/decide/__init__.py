@@ -10,6 +10,6 @@ maintenance the lease records a pause
 compare     what the others' words say about positions and histories
 """
 
-from pgherd.decide.core import decide
+from pgherd.decide.core import decide, unread
 
-__all__ = ["decide"]
+__all__ = ["decide", "unread"]

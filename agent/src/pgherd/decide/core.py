@@ -53,6 +53,11 @@ def also(decision: Decision, actions: tuple[Action, ...]) -> Decision:
     return msgspec.structs.replace(decision, actions=(*decision.actions, *actions))
 
 
+def unread(missing: tuple[str, ...]) -> Decision:
+    """Since its start this agent has not read everything that a decision rests on."""
+    return Decision((), Reason("waiting-for-api", f"nothing is decided before these were read: {', '.join(missing)}"))
+
+
 def unsafe(view: View, code: str, text: str) -> Decision:
     """S1: kill first, ask later."""
     dead = view.server.process is Process.STOPPED

@@ -58,7 +58,7 @@ def why(view: View, now: float, at: float) -> Reason | None:
         return Reason("promise-missing", f"{silent}, and the lease ends soon: {view.unpromised}")
     if not extended(view.knowledge):
         return None
-    names = ", ".join(sorted(candidates(view.knowledge)))
+    names = ", ".join(sorted(candidates(view.knowledge) - {view.member}))
     return Reason(
         "failsafe", f"{silent}; leader on {f'the promises of {names}' if names else 'nobody else can take it'}"
     )

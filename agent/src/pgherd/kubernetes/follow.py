@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 import httpx2
 import msgspec
 
-from pgherd.kubernetes.store import StoreError
+from pgherd.kubernetes.store import StoreError, Unanswered
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -24,6 +24,8 @@ Report = Callable[[str], None]
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
+HASTY = 1.0
+"""Seconds: a watch that ends sooner, without a word, is broken; asking again at once would go on for ever."""
 
 BROKEN = (StoreError, httpx2.HTTPError, msgspec.MsgspecError, UnicodeDecodeError, OSError, TimeoutError)
 """What a watch may die of. Anything else is a mistake of ours and ends the agent, loudly."""
@@ -51,18 +53,21 @@ async def until_silent(stream: AsyncIterator[T], silence: Callable[[], float]) -
 
 
 async def follow(source: Source[T], silence: Callable[[], float], report: Report) -> AsyncIterator[T]:
-    """The state, again and again, for ever. `report` gets a sentence for each interruption that is not routine."""
-    pause = FIRST_PAUSE
+    """The state, again and again, for ever. `report` gets a sentence for each interruption that is not routine, and
+    an empty one once the watch speaks again."""
+    pause, loop = FIRST_PAUSE, asyncio.get_running_loop()
     while True:
         try:
             state, version = await source.begin()
             yield state
-            # A watch that ends at once would be asked for again at once: pause a little all the same.
-            await asyncio.sleep(0.01)
+            began, spoke = loop.time(), False
             async with contextlib.aclosing(source.changes(version)) as stream:
                 async for item in until_silent(stream, silence):
                     yield item
-                    pause = FIRST_PAUSE
+                    pause, spoke = FIRST_PAUSE, True
+                    report("")
+            if not spoke and loop.time() - began < min(HASTY, silence()):
+                raise Unanswered("the watch ended at once")
         except BROKEN as error:
             report(f"{type(error).__name__}: {error}")
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))

@@ -13,14 +13,19 @@ from pgherd.kubernetes.store import Stores
 from pgherd.model.settings import Settings
 
 
-def open_stores(settings: Settings, namespace: str, lock_silence: Callable[[], float], report: Report) -> Stores:
-    """Two clients: one for reads and watches, one for the lease's writes and the reads that resolve them."""
+def open_stores(
+    settings: Settings, namespace: str, lock_silence: Callable[[], float], report: Callable[[], Report]
+) -> Stores:
+    """Two clients: one for reads and watches, one for the lease's writes and the reads that resolve them.
+
+    `report` makes a reporter for each object that is followed: what they say differs, and is said once.
+    """
     reads = connect(settings.kubernetes, namespace)
     writes = connect(settings.kubernetes, namespace)
     return Stores(
-        lock=EndpointsLock(reads, writes, settings.lock, settings.postgres.port, lock_silence, report),
-        config=EndpointsConfig(reads, settings.config, report),
-        pods=ClusterPods(reads, settings.cluster, settings.label_prefix, report),
+        lock=EndpointsLock(reads, writes, settings.lock, settings.postgres.port, lock_silence, report()),
+        config=EndpointsConfig(reads, settings.config, report()),
+        pods=ClusterPods(reads, settings.cluster, settings.label_prefix, report()),
         secrets=Secrets(reads),
         requests=ConfigMapRequests(reads, settings.requests, report),
     )

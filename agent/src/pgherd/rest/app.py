@@ -58,8 +58,9 @@ class Authorization:
             await self._app(scope, receive, send)
 
 
-def _certified(scope: Scope) -> bool:
-    return bool((scope.get("extensions") or {}).get("tls", {}).get("client_cert_name"))
+def _certified(scope: Scope) -> str:
+    """The subject of the client's certificate, most specific name first; empty without one."""
+    return (scope.get("extensions") or {}).get("tls", {}).get("client_cert_name") or ""
 
 
 def _json(body: Any, status: int = 200) -> Response:
@@ -137,6 +138,9 @@ def _promise(answer: Promiser) -> Endpoint:
             asked = msgspec.json.decode(body, type=Question)
         except msgspec.MsgspecError as error:
             return _json({"error": f"not a question for a promise: {error}"}, 400)
+        if not f"{_certified(request.scope)},".startswith(f"CN={asked.member},"):
+            text = f"only {asked.member} itself may ask for promises: the certificate is that of another"
+            return _json({"error": text}, 403)
         return _json(answer(asked))
 
     return respond

@@ -33,6 +33,7 @@ from typing import Any
 
 import msgspec
 
+from pgherd.decide import unread
 from pgherd.decide.slots import orders
 from pgherd.kubernetes.store import Stores
 from pgherd.model.actions import (
@@ -70,6 +71,8 @@ from pgherd.runtime.writer import Writer
 BEAT = 1.0
 SHORTEST = 0.003
 """Seconds between two decisions at least."""
+PATIENCE = 1.0
+"""Seconds after its start at which an agent says that it has not read everything yet."""
 CLOSE = 3.0
 """Seconds that the tasks have to end."""
 
@@ -187,9 +190,11 @@ class Agent:
             await asyncio.sleep(BEAT)
 
     async def _decide(self) -> None:
-        state = self.state
+        state, began = self.state, self._clock()
         while not state.complete:
             await state.decide.wait(0.2)
+            if self._clock() - began > PATIENCE and not state.complete:
+                self._say(unread(state.unread()).reason)
             if state.terminating and state.server is not None:
                 break
         while True:

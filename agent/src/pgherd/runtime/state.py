@@ -91,7 +91,15 @@ class State:
     @property
     def complete(self) -> bool:
         """Whether everything was observed at least once: before that no decision is made."""
-        return self.lock_read and None not in (self.config_seen, self.pods, self.server)
+        return not self.unread()
+
+    def unread(self) -> tuple[str, ...]:
+        """What was not observed yet, for people."""
+        seen = {
+            "the lock object": self.lock_read or None, "the configuration object": self.config_seen,
+            "the pods": self.pods, "PostgreSQL": self.server,
+        }  # fmt: skip
+        return tuple(what for what, value in seen.items() if value is None)
 
     def own_pod(self) -> PodSeen | None:
         return next((seen for seen in self.pods or () if seen.pod.uid == self.identity.uid), None)

@@ -27,7 +27,6 @@ SILENCE = 1.5
 
 def wire(settings: Settings, identity: Identity, link: FenceLink, run: Path, log: Log) -> Agent:
     """One member's agent over the real API server, PostgreSQL and fence."""
-    trouble = Changing(log, "warning", "kubernetes")
     rest_trouble = Changing(log, "warning", "rest")
     agent: Agent
 
@@ -43,7 +42,7 @@ def wire(settings: Settings, identity: Identity, link: FenceLink, run: Path, log
 
     rest = (settings.cluster, settings.rest.certificates, settings.rest.port)
     parts = Parts(
-        stores=open_stores(settings, identity.namespace, silence, trouble),
+        stores=open_stores(settings, identity.namespace, silence, lambda: Changing(log, "warning", "kubernetes")),
         fence=link,
         server=PostgresServer(settings, identity, link),
         decide=decide,
