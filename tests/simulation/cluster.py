@@ -180,7 +180,8 @@ class Cluster:
         self.world.after(TICK, self._tick)
         for container in self.containers():
             instance = container.fence.instance
-            if instance is not None and instance.accepts_writes and not container.frozen:
+            full = self.world.now < container.member.full_until
+            if instance is not None and instance.accepts_writes and not container.frozen and not full:
                 self.grow(container, self.world.random.randrange(0, 2000))
         for name in self.names:
             self.stream(name)

@@ -83,6 +83,16 @@ def replace_copy(cluster: Cluster, leader: Member, length: float) -> str:
     return f"{leader.name} and the API are cut for {length:.1f} s while {member.name} loses its volume"
 
 
+def fill(cluster: Cluster, member: Member, length: float) -> str:
+    """The volume is full: nothing is written any more, and PostgreSQL panics, or not."""
+    world = cluster.world
+    member.full_until = max(member.full_until, world.now + 2 * length)
+    if world.chance(0.5):
+        container = member.container
+        world.after(world.between(0.0, length), lambda: container and container.fence.postmaster_died())
+    return f"the volume of {member.name} is full for {2 * length:.1f} s"
+
+
 def slow_stream(cluster: Cluster, member: Member, length: float) -> str:
     """It streams, and nothing comes."""
     member.slow_until = max(member.slow_until, cluster.world.now + length)

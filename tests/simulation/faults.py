@@ -19,7 +19,7 @@ from pgherd.model.request import Request, Verb
 from tests.simulation.api import Weather
 from tests.simulation.cluster import TIMINGS, Cluster, configured
 from tests.simulation.database import Branch, Data
-from tests.simulation.deceptions import drift, lie_about, migrate, replace_copy, slow_stream
+from tests.simulation.deceptions import drift, fill, lie_about, migrate, replace_copy, slow_stream
 from tests.simulation.maintenance import Maintenance
 from tests.simulation.member import Container, Member
 from tests.simulation.world import API
@@ -367,7 +367,7 @@ class Faults:
         return f"ttl, loop_wait and retry_timeout become {timing}"
 
     def stop_writes(self) -> str:
-        """The volume hangs or is full: PostgreSQL lives, and cannot prove that it works."""
+        """The volume hangs: PostgreSQL lives, and cannot prove that it works."""
         member, length = self._anybody(), 2 * self._length()
         container = member.container
         if container is not None:
@@ -403,6 +403,7 @@ class Faults:
             lambda: migrate(cluster, member, length),
             lambda: drift(cluster, member),
             lambda: replace_copy(cluster, member, length),
+            lambda: fill(cluster, member, length),
             lambda: slow_stream(cluster, cluster.world.random.choice(list(cluster.members.values())), length),
         ]
         return cluster.world.random.choice(tell)()

@@ -293,6 +293,8 @@ class Member:
     """Its pod object was deleted, the container lives on."""
     node_off: bool = False
     off_until: float = 0.0
+    full_until: float = 0.0
+    """Virtual time until which its volume has no space: it writes no more, and PostgreSQL may die of it."""
     slow_until: float = 0.0
     """Virtual time until which no WAL comes to it, although it streams."""
     unreported: Container | None = None

@@ -54,6 +54,7 @@ class SimPostgres:
         common: dict[str, Any] = {
             "data": Holds.PRESENT, "system_identifier": data.system, "incarnation": data.incarnation,
             "position": data.position, "history": data.history, "replayed": data.lsn, "server_version": 170000,
+            "free": 0 if self._world.now < self._container.member.full_until else 2**30,
         }  # fmt: skip
         if instance is None:
             stopped = Process.STOPPED if self._fence.dead else Process.CRASHED

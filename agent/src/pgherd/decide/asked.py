@@ -24,7 +24,9 @@ from pgherd.model.server import Process
 from pgherd.model.view import View
 
 VERBS = (Verb.RESTART, Verb.RELOAD, Verb.REINITIALIZE)
-SETTLED = frozenset({"primary", "unhealthy", "failsafe", "paused", "replica", "not-streaming", "waiting-for-leader"})
+SETTLED = frozenset(
+    {"primary", "volume-full", "unhealthy", "failsafe", "paused", "replica", "not-streaming", "waiting-for-leader"}
+)
 """Reasons of decisions beside which a restart may begin: nothing else is about to happen to PostgreSQL."""
 
 

@@ -44,7 +44,7 @@ def held(view: View, now: float) -> Decision:
     record = view.knowledge.record
     assert record is not None
     decision = switchover.decide(view, record, now) or holder.decide(view, now)
-    if decision.reason.code != "primary":
+    if decision.reason.code not in holder.LEADS:
         return decision
     return also(decision, switchover.answers(view, record, now))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare, slots
+from pgherd.decide import compare, slots, space
 from pgherd.model.actions import (
     Action,
     Decision,
@@ -16,6 +16,7 @@ from pgherd.model.actions import (
     Reason,
     SetInitialize,
     Start,
+    Stop,
     WriteLease,
 )
 from pgherd.model.knowledge import WriteKind, renewed_at
@@ -63,6 +64,10 @@ def ordinary(view: View, record: Lease, now: float) -> Decision:
     if view.server.process is Process.RUNNING:
         return promote(view, record, now)
     return restart(view, record, now)
+
+
+LEADS = frozenset({"primary", "volume-full"})
+"""Reasons of a primary that is published and writes: it may be asked to hand over."""
 
 
 def soon(view: View, now: float) -> float:
@@ -121,6 +126,12 @@ def primary(view: View, record: Lease, now: float) -> Decision:
             Reason("publish", f"writable on timeline {timeline}: clients are sent here"),
             now + 0.2,
         )
+    crowded, better = space.full(server), space.full(server) and space.roomy(view, record)
+    if view.task is not None and view.task.kind is TaskKind.STOP:
+        return busy(view, record, now)
+    if better and view.task is None:
+        stop: tuple[Action, ...] = (Stop(view.configuration.primary_stop_timeout), PollPeers())
+        return Decision(stop, Reason("volume-full", space.said(server, better)), now + 0.2)
     sound = healthy(view)
     if view.configuration.pause and sound and view.task is None:
         new = msgspec.structs.replace(fresh(view, record, now), pause=True)
@@ -132,9 +143,10 @@ def primary(view: View, record: Lease, now: float) -> Decision:
         write = (WriteLease(WriteKind.RENEW, fresh(view, record, now)),)
     if view.health and not view.health.alive and view.health.checked >= renewed_at(view.knowledge):
         return Decision(keep, Reason("unhealthy", f"not renewed: {view.health.reason}"), now + 0.25)
-    return Decision(
-        (*write, *keep), Reason("primary", "leader with the lease"), soon(view, now) if sound else now + 0.25
+    reason = (
+        Reason("volume-full", space.said(server, better)) if crowded else Reason("primary", "leader with the lease")
     )
+    return Decision((*write, *keep), reason, soon(view, now) if sound else now + 0.25)
 
 
 def bootstrap(view: View, record: Lease, now: float) -> Decision:
@@ -227,6 +239,8 @@ def restart(view: View, record: Lease, now: float) -> Decision:
     keep = renewal(view, record, now, proved=True)
     if server.position is None:
         return Decision(keep, Reason("measuring", "finding the end of the WAL on disk"), now + 0.2)
+    if space.full(server) and space.roomy(view, record):
+        return give_up(view, record, "volume-full", space.said(server, better=True))
     since = max(view.stopped_since if view.stopped_since is not None else now, view.knowledge.held_from)
     since = max(since, view.knowledge.resumed)
     bound = view.configuration.primary_start_timeout

@@ -69,7 +69,7 @@ def chosen(view: View, record: Lease, asked: Asked) -> str | None:
 def gate(view: View, record: Lease, asked: Asked, target: str | None, now: float) -> Decision:
     """PostgreSQL is stopped only for a target that streams and will be writable soon; clients notice nothing so far."""
     base = holder.primary(view, record, now)
-    if base.reason.code != "primary":
+    if base.reason.code not in holder.LEADS:
         return base
     why = unready(view, target) if target else f"{asked.request.member or 'no member'} can take over"
     if target and why is None:

@@ -27,5 +27,5 @@ def open_stores(
         config=EndpointsConfig(reads, settings.config, report()),
         pods=ClusterPods(reads, settings.cluster, settings.label_prefix, report()),
         secrets=Secrets(reads),
-        requests=ConfigMapRequests(reads, settings.requests, report),
+        requests=ConfigMapRequests(reads, settings.requests, report()),
     )

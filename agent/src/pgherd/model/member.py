@@ -35,6 +35,8 @@ class MemberStatus(msgspec.Struct, frozen=True):
     nonce_seen: str = ""
     terminating: bool = False
     server_version: int = 0
+    free: int | None = None
+    """Bytes that its data volume still takes; None when unknown."""
     reason: str = ""
     """Sentence of its last decision."""
     code: str = ""

@@ -66,6 +66,8 @@ class Server(msgspec.Struct, frozen=True):
     pending_restart: bool = False
     server_version: int = 0
     """As server_version_num, 0 when unknown."""
+    free: int | None = None
+    """Bytes that the data volume still takes, in whole MiB; None when unknown."""
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ promotion that was sent).
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from pgherd.postgres.link import FenceLink, FenceState
 from pgherd.postgres.sessions import Connection, bounded, connect, is_busy, query
 from pgherd.postgres.walend import WalEnd
 
+MEBIBYTE = 1024 * 1024
 FENCE = 0.3
 ANSWER = 0.6
 """Seconds; with FENCE less than the second that an observation may take."""
@@ -42,6 +44,15 @@ SELECT r.recovery,
   FROM (SELECT pg_is_in_recovery() AS recovery) AS r
   LEFT JOIN pg_stat_wal_receiver AS receiver ON true
 """
+
+
+def free(layout: Layout) -> int | None:
+    """Bytes that an unprivileged process may still write to the data volume, in whole MiB."""
+    try:
+        found = os.statvfs(layout.data.parent)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize // MEBIBYTE * MEBIBYTE
 
 
 class Observer:
@@ -73,7 +84,8 @@ class Observer:
         if pid != self._pid:
             await self.forget()
             self._pid = pid
-        self._last = await (self._running(pid) if pid else self._stopped(self._fence.dead))
+        seen = await (self._running(pid) if pid else self._stopped(self._fence.dead))
+        self._last = msgspec.structs.replace(seen, free=free(self._layout))
         return self._last
 
     async def forget(self) -> None:

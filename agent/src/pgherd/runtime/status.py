@@ -57,6 +57,7 @@ class Status:
             nonce_seen=known.record.nonce if known.record else "",
             terminating=state.terminating,
             server_version=server.server_version,
+            free=server.free,
             reason=state.reason.text,
             code=state.reason.code,
             version=__version__,
