@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgherd.model.member import MemberStatus, Peer, Pod
+from pgherd.model.slots import SlotState
 from pgherd.rest import app
 from pgherd.rest.health import RULES
 from tests.unit.rest.stand_ins import MB, PRIMARY, REPLICA, Source
