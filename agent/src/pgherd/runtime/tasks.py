@@ -12,8 +12,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+import msgspec
+
 from pgherd.model.actions import Action, Clone, Initialise, Kill, Promote, Rewind, Start, Stop
+from pgherd.model.parameters import held_back
 from pgherd.model.position import Position
+from pgherd.model.settings import Configuration
 from pgherd.model.slots import slot_name
 from pgherd.model.view import Task, TaskKind
 from pgherd.postgres.source import Source
@@ -137,9 +141,20 @@ class Tasks:
         return source
 
     async def _start(self, writable: bool, source: Source | None) -> None:
-        await self._server.start(writable, source, self._state.configuration)
+        configuration = self._state.configuration
+        if writable:
+            configuration = self._held_back(configuration)
+        await self._server.start(writable, source, configuration)
         if writable:
             self._writable(None)
+
+    def _held_back(self, configuration: Configuration) -> Configuration:
+        """A primary does not start with more than its standbys run with: they would stop replaying."""
+        said = (answer.status for answer in self._state.answers.values() if answer.status is not None)
+        limits = [status.limits for status in said if status.role == "replica"]
+        postgresql = configuration.postgresql
+        lowered = msgspec.structs.replace(postgresql, parameters=held_back(postgresql.parameters, limits))
+        return msgspec.structs.replace(configuration, postgresql=lowered)
 
     async def _promote(self, timeline: int) -> None:
         self._writable(await self._server.promote(timeline))
