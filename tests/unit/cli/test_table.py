@@ -15,6 +15,7 @@ from pgherd.cli.target import Target
 from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen
 from pgherd.model.member import MemberStatus
 from pgherd.model.position import Position
+from pgherd.model.slots import SlotState
 from tests.unit.decide.views import SYSTEM, lease, pod, status
 
 TARGET = Target("demo", "ns", None, "pgherd.dev/", ("m0", "m1", "m2"), "/certificates", 8008, 5432)
@@ -44,6 +45,11 @@ def test_a_healthy_cluster_has_nothing_to_note() -> None:
         (status("m1", streaming_from="m0", receiver_timeline=1), "running", "streams from m0 on timeline 1"),
         (status("m1", **STREAMS, incarnation="new"), "streaming", "not recorded as a candidate yet"),
         (status("m1", role="primary"), "running", "accepts writes without the lease"),
+        (
+            status("m1", **STREAMS, slots={"cdc": SlotState("logical", "lost"), "m0": SlotState("physical", "kept")}),
+            "streaming",
+            "slot cdc lost",
+        ),
         (status("m1", **STREAMS, system_identifier="666"), "streaming", "another system identifier: 666"),
     ],
 )

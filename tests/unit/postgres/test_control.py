@@ -19,6 +19,11 @@ Latest checkpoint's PrevTimeLineID:   1
 Minimum recovery ending location:     {minimum}
 Min recovery ending loc's timeline:   {timeline}
 Bytes per WAL segment:                16777216
+max_connections setting:              120
+max_worker_processes setting:         8
+max_wal_senders setting:              10
+max_prepared_xacts setting:           0
+max_locks_per_xact setting:           64
 """
 
 

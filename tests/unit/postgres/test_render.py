@@ -15,6 +15,7 @@ from pgherd.model.settings import (
     PostgresSettings,
     Settings,
 )
+from pgherd.model.slots import Permanent
 from pgherd.postgres import configure, render
 from pgherd.postgres.layout import Layout
 from pgherd.postgres.source import Source
@@ -52,6 +53,19 @@ def test_the_rest_is_the_users() -> None:
     given = conf({"jit": True, "work_mem": "5MB", "shared_buffers": 1024, "search_path": "it's"})
     assert (given["jit"], given["work_mem"], given["shared_buffers"]) == ("on", "5MB", "1024")
     assert given["search_path"] == "it''s"
+
+
+def test_declared_logical_slots_bring_what_they_need() -> None:
+    given = settings(Path("/pgdata"))
+    declared = Configuration(slots={"cdc": Permanent("logical", "app", "pgoutput")})
+    assert render.synchronised(given, declared) == {"hot_standby_feedback": "on", "sync_replication_slots": "on"}
+    assert render.synchronised(given, Configuration(slots={"store": None})) == {}
+    assert render.replication_slots(given, declared) == 10
+    many = Configuration(slots={f"s{number}": None for number in range(20)})
+    assert render.replication_slots(given, many) == 2 + 20 + render.SPARE_SLOTS
+    without = Configuration(postgresql=PostgresConfiguration(use_slots=False))
+    text = render.postgresql_conf(given, Layout(given.postgres, "/tmp"), without, "demo-a-0", "demo_a_0", SOURCE)
+    assert "primary_slot_name = ''" in text
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgherd.model.member import MemberStatus, Peer, Pod
 from pgherd.model.promises import Question, Verdict
+from pgherd.model.slots import SlotState
 from pgherd.rest import app
 from pgherd.rest.health import RULES
 from tests.unit.rest.stand_ins import MB, PRIMARY, REPLICA, Source
@@ -102,6 +103,16 @@ def test_metrics() -> None:
     ]:  # fmt: skip
         shown = next(line for line in lines if line.startswith(f"pgherd_{name}{{"))
         assert shown.startswith(f"pgherd_{name}{{{names}}}") and float(shown.split()[1]) == value
+
+
+def test_metrics_have_a_series_for_each_slot() -> None:
+    slots = {"cdc": SlotState("logical", "lost", 0, "gone"), "demo_a_0": SlotState("physical", "kept", 77)}
+    with client(Source(replace(REPLICA, slots=slots))) as rest:
+        lines = rest.get("/metrics").text.splitlines()
+    kept = {
+        line.split('slot="')[1].split('"')[0]: line.split()[-1] for line in lines if line.startswith("pgherd_slot_k")
+    }
+    assert kept == {"cdc": "0.0", "demo_a_0": "1.0"}
 
 
 def test_metrics_leave_out_what_nobody_knows() -> None:

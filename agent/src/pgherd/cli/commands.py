@@ -109,8 +109,9 @@ def show_members(where: Target, form: str) -> None:
     if form == "table":
         show.members(shown, seen.lock.record, show.console())
     elif form == "tsv":
-        rows = [(shown.cluster, *show.cells(row)) for row in shown.members]
-        click.echo(show.tsv(("Cluster", *show.COLUMNS), rows))
+        names = show.columns(shown)
+        rows = [(shown.cluster, *show.line(row, names)) for row in shown.members]
+        click.echo(show.tsv(("Cluster", *names), rows))
     else:
         click.echo(show.document(shown, form))
 

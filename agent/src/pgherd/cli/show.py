@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 COLUMNS = ("Member", "Host", "Node", "Role", "State", "TL", "Lag in MB", "Notes")
+PENDING = "Pending restart"
 STYLES = {"streaming": "green", "running": "green", "no answer": "red", "no pod": "red", "crashed": "red"}
 
 
@@ -45,6 +46,17 @@ def console() -> Console:
 
 def megabytes(lag: int | None) -> str:
     return "" if lag is None else str(round(lag / MIB))
+
+
+def columns(shown: Table) -> tuple[str, ...]:
+    """One more while a parameter of some member waits for a restart."""
+    return (*COLUMNS, PENDING) if any(row.pending_restart for row in shown.members) else COLUMNS
+
+
+def line(row: Row, names: Sequence[str]) -> tuple[str, ...]:
+    """One cell for each of `columns`."""
+    waiting = [f"{name}: {change.old_value} -> {change.new_value}" for name, change in row.pending_restart.items()]
+    return (*cells(row), "; ".join(waiting)) if PENDING in names else cells(row)
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -96,10 +108,11 @@ def members(shown: Table, lease: Lease | None, out: Console) -> None:
     from rich.text import Text
 
     grid = RichTable(box=box.ROUNDED, title=heading(shown), title_justify="left", title_style="bold")
-    for name in COLUMNS:
+    names = columns(shown)
+    for name in names:
         grid.add_column(name, justify="right" if name in ("TL", "Lag in MB") else "left", overflow="fold")
     for row in shown.members:
-        values = [Text(cell) for cell in cells(row)]
+        values = [Text(cell) for cell in line(row, names)]
         values[3].stylize("bold" if row.role == "leader" else "bold red" if row.role == "primary" else "")
         values[4].stylize(STYLES.get(row.state, "yellow"))
         grid.add_row(*values)

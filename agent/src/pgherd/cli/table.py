@@ -8,6 +8,7 @@ from pgherd.cli.observe import Observation
 from pgherd.kubernetes.store import PodSeen
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus
+from pgherd.model.parameters import Change
 from pgherd.model.settings import InvalidSetting, read_configuration
 from pgherd.model.slots import slot_name
 from pgherd.rest.health import streams_from_holder
@@ -34,6 +35,8 @@ class Row(msgspec.Struct, frozen=True):
     """The lock names it as one that may take the lease when the leader is lost."""
     version: str | None = None
     notes: tuple[str, ...] = ()
+    pending_restart: dict[str, Change] = {}
+    """Parameters that wait for a restart: what runs, what is configured."""
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -100,6 +103,7 @@ def _row(seen: Observation, name: str, found: PodSeen | None) -> Row:
         candidate=_candidate(lease, name, status),
         version=status.version or None if status else None,
         notes=tuple(_notes(seen, name, found, status, role)),
+        pending_restart=dict(status.pending_restart) if status else {},
     )
 
 
@@ -171,6 +175,8 @@ def _own_notes(seen: Observation, status: MemberStatus, role: str) -> list[str]:
     well = status.role == "primary" if role == "leader" else status.streaming_from is not None
     if not well and status.reason:
         notes.append(status.reason)
+    if status.refused:
+        notes.append(f"configuration refused: {status.refused}")
     notes += [f"slot {name} {slot.state}" for name, slot in sorted(status.slots.items()) if slot.state in SHOWN]
     expected = seen.config.initialize
     if expected and expected.isdigit() and status.system_identifier not in (None, expected):

@@ -114,6 +114,11 @@ def replace(view: View, leader: MemberStatus, why: str, now: float, wake: float)
     return clone(view, leader, f"{why}: cloning", now, wake, replace=True)
 
 
+def cramped(view: View) -> Reason:
+    text = f"replay stands still: {', '.join(view.server.cramped)} (running < needed by the WAL); restarting"
+    return Reason("parameters-restart", text)
+
+
 def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decision:
     server, failed = view.server, failures(view, TaskKind.START, leader)
     if view.stalled_since is not None and now - view.stalled_since > STALLED:
@@ -131,6 +136,8 @@ def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decisio
         )
     if server.process is not Process.RUNNING:
         return Decision((), Reason("starting", f"PostgreSQL is {server.process.value}"), wake)
+    if server.cramped:
+        return Decision((Stop(view.configuration.primary_stop_timeout),), cramped(view), wake)
     if server.following != leader.member:
         return Decision((Follow(leader.member),), Reason("follow", f"following {leader.member}"), wake)
     if not server.streaming:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare, slots, space
+from pgherd.decide import compare, follower, slots, space
 from pgherd.model.actions import (
     Action,
     Decision,
@@ -225,6 +225,9 @@ def promote(view: View, record: Lease, now: float) -> Decision:
     keep = renewal(view, record, now, proved=True)
     if not view.armed:
         return Decision(keep, Reason("unarmed", "waiting for the fence's deadline before promoting"), now + 0.05)
+    if view.server.cramped:  # PostgreSQL would not be promoted
+        stop = Stop(view.configuration.primary_stop_timeout)
+        return Decision((stop, *keep), follower.cramped(view), soon(view, now))
     return Decision(
         (Promote(record.holder.timeline), *keep),
         Reason("promote", f"promoting onto timeline {record.holder.timeline}"),

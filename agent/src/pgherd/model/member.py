@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pgherd.model.parameters import Change
 from pgherd.model.position import History, Position
 from pgherd.model.slots import SlotState
 
@@ -43,6 +44,12 @@ class MemberStatus(msgspec.Struct, frozen=True):
     version: str = ""
     """Of pgherd."""
     tags: dict[str, str] = {}
+    pending_restart: dict[str, Change] = {}
+    """Parameters that wait for a restart of this member."""
+    limits: dict[str, int] = {}
+    """What it runs with of the parameters that depend on each other (model/parameters.LIMITS)."""
+    refused: str = ""
+    """Why the configuration is not in force here; empty when it is."""
     slots: dict[str, SlotState] = {}
     """Replication slots that this member should have, and how each one is."""
     slots_waiting: tuple[str, ...] = ()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 import msgspec
 
+from pgherd.model.parameters import Change
 from pgherd.model.position import History, Position
 
 
@@ -63,7 +65,14 @@ class Server(msgspec.Struct, frozen=True):
     """A WAL receiver runs with status streaming."""
     receiver_timeline: int | None = None
     paused_replay: bool = False
-    pending_restart: bool = False
+    limits: Mapping[str, int] = {}
+    """What it runs with of the parameters that a standby needs as large as its primary's (model/parameters)."""
+    cramped: tuple[str, ...] = ()
+    """Of those, the ones that are smaller than its WAL demands: replay stands still until a restart."""
+    pending_restart: Mapping[str, Change] = {}
+    """Parameters that wait for a restart."""
+    refused: str = ""
+    """Why the configured part for PostgreSQL is not in force; empty when it is."""
     server_version: int = 0
     """As server_version_num, 0 when unknown."""
     free: int | None = None

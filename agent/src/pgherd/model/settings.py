@@ -91,6 +91,7 @@ class Identity(msgspec.Struct, frozen=True):
 class PostgresConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     parameters: dict[str, Any] = {}
     pg_hba: tuple[str, ...] = ()
+    pg_ident: tuple[str, ...] = ()
     use_pg_rewind: bool = True
     use_slots: bool = True
     """Whether members stream from replication slots; without them declared slots are not kept either."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 import re
+from collections.abc import Mapping
 
+from pgherd.model.parameters import SAME
 from pgherd.model.settings import Configuration, Identity, Settings
 from pgherd.model.slots import slot_name
 from pgherd.postgres import incarnation, render
@@ -20,27 +22,61 @@ AS_IT_IS = Source("", "", 0, "")
 SOURCE = re.compile(r"^(primary_conninfo|primary_slot_name) = .*$", re.MULTILINE)
 
 
-def write(
-    layout: Layout, settings: Settings, identity: Identity, configuration: Configuration, source: Source | None
-) -> bool:
-    """Whether anything changed. Raises InvalidSetting before anything is written."""
+CONF, HBA, IDENT = "postgresql.conf", "pg_hba.conf", "pg_ident.conf"
+
+
+def texts(
+    layout: Layout, settings: Settings, identity: Identity, configuration: Configuration, source: Source | None,
+    floor: Mapping[str, int] | None = None,
+) -> dict[str, str]:  # fmt: skip
+    """The files as they should be. Raises InvalidSetting."""
     system_user = getpass.getuser()
     slot = slot_name(identity.member)
-    conf = render.postgresql_conf(settings, layout, configuration, identity.member, slot, source)
-    if source is AS_IT_IS:
-        lines = {match[1]: match[0] for match in SOURCE.finditer(_read(layout, "postgresql.conf"))}
-        conf = SOURCE.sub(lambda match: lines.get(match[1], f"{match[1]} = ''"), conf)
-    texts = {
-        "postgresql.conf": conf,
-        "pg_hba.conf": render.pg_hba_conf(configuration, mapped=system_user != "postgres"),
-        "pg_ident.conf": render.pg_ident_conf(system_user),
+    return {
+        CONF: render.postgresql_conf(settings, layout, configuration, identity.member, slot, source, floor),
+        HBA: render.pg_hba_conf(configuration, mapped=system_user != "postgres"),
+        IDENT: render.pg_ident_conf(configuration, system_user),
     }
-    changed = [_write(layout, name, text) for name, text in texts.items()]
+
+
+def write(
+    layout: Layout, settings: Settings, identity: Identity, configuration: Configuration, source: Source | None,
+    floor: Mapping[str, int] | None = None,
+) -> bool:  # fmt: skip
+    """Whether anything changed. Raises InvalidSetting before anything is written."""
+    files = texts(layout, settings, identity, configuration, source, floor)
+    if source is AS_IT_IS:
+        lines = {match[1]: match[0] for match in SOURCE.finditer(_read(layout, CONF))}
+        files[CONF] = SOURCE.sub(lambda match: lines.get(match[1], f"{match[1]} = ''"), files[CONF])
+    changed = [_write(layout, name, text) for name, text in files.items()]
     auto = _read(layout, "postgresql.auto.conf")
-    names = set(re.findall(r"^(\S+) = ", conf, re.MULTILINE)) - render.DEFAULTS.keys()
+    names = set(re.findall(r"^(\S+) = ", files[CONF], re.MULTILINE)) - render.DEFAULTS.keys()
     names -= {name.lower() for name in configuration.postgresql.parameters}
-    changed.append(_write(layout, "postgresql.auto.conf", render.without_owned(auto, names)))
+    changed.append(_write(layout, "postgresql.auto.conf", render.without_owned(auto, names | set(SAME))))
     return any(changed)
+
+
+def write_rules(
+    layout: Layout, settings: Settings, identity: Identity, configuration: Configuration
+) -> dict[str, str]:  # fmt: skip
+    """Only pg_hba.conf and pg_ident.conf; the texts that they replaced, by name."""
+    files = texts(layout, settings, identity, configuration, None)
+    before = {name: _read(layout, name) for name in (HBA, IDENT)}
+    return {name: before[name] for name in (HBA, IDENT) if _write(layout, name, files[name])}
+
+
+def put_back(layout: Layout, before: Mapping[str, str]) -> None:
+    for name, text in before.items():
+        _write(layout, name, text)
+
+
+def point(
+    layout: Layout, settings: Settings, identity: Identity, configuration: Configuration, source: Source | None
+) -> bool:
+    """Another source in the postgresql.conf that is in place; whether that changed it."""
+    whole = texts(layout, settings, identity, configuration, source)[CONF]
+    lines = {match[1]: match[0] for match in SOURCE.finditer(whole)}
+    return _write(layout, CONF, SOURCE.sub(lambda match: lines[match[1]], _read(layout, CONF)))
 
 
 def _read(layout: Layout, name: str) -> str:

@@ -14,6 +14,13 @@ from pgherd.postgres.run import run
 
 CLEAN = frozenset({"shut down", "shut down in recovery"})
 LIMIT = 5.0
+LIMITS = {
+    "max_connections": "max_connections setting",
+    "max_worker_processes": "max_worker_processes setting",
+    "max_wal_senders": "max_wal_senders setting",
+    "max_prepared_transactions": "max_prepared_xacts setting",
+    "max_locks_per_transaction": "max_locks_per_xact setting",
+}
 PRIMARY = frozenset({"in production", "shut down", "shutting down", "in crash recovery"})
 
 
@@ -26,6 +33,8 @@ class ControlData(msgspec.Struct, frozen=True):
     minimum: Position | None
     """Where a standby's recovery must have come to be consistent; None for a primary."""
     segment_size: int
+    limits: dict[str, int] = {}
+    """What a hot standby must have at least: the primary's values, as the WAL said last."""
 
     @property
     def clean(self) -> bool:
@@ -60,6 +69,7 @@ def parse(text: str) -> ControlData:
         ),
         minimum=minimum if minimum.timeline else None,
         segment_size=int(fields["Bytes per WAL segment"]),
+        limits={name: int(fields[label]) for name, label in LIMITS.items()},
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from pgherd.model.parameters import LIMITS, Change, cramped
 from pgherd.model.position import Position, parse_lsn
 from pgherd.model.server import Data, Process, Server
 from pgherd.model.settings import Settings
@@ -29,7 +30,7 @@ FENCE = 0.3
 ANSWER = 0.6
 """Seconds; with FENCE less than the second that an observation may take."""
 
-SQL = """
+SQL = f"""
 SELECT r.recovery,
        (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
        CASE WHEN NOT r.recovery THEN pg_walfile_name(pg_current_wal_insert_lsn()) END AS walfile,
@@ -40,7 +41,8 @@ SELECT r.recovery,
        (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
        (SELECT min_recovery_end_timeline FROM pg_control_recovery()) AS minimum_timeline,
        receiver.status AS receiver, receiver.received_tli AS received_timeline,
-       current_setting('primary_conninfo') AS conninfo
+       current_setting('primary_conninfo') AS conninfo,
+       ARRAY[{", ".join(f"current_setting('{name}')::int" for name in LIMITS)}] AS limits
   FROM (SELECT pg_is_in_recovery() AS recovery) AS r
   LEFT JOIN pg_stat_wal_receiver AS receiver ON true
 """
@@ -65,7 +67,8 @@ class Observer:
         self.stopping = False
         self.promoting: int | None = None
         """Pid of the postmaster that a promotion was sent to: it counts as primary from then on."""
-        self.pending_restart = False
+        self.pending_restart: dict[str, Change] = {}
+        self.refused = ""
         self._last = Server()
         self._fence: FenceState | None = None
         self._pid: int | None = None
@@ -92,7 +95,7 @@ class Observer:
         """Another postmaster, or none: nothing that was learnt about the last one holds."""
         self._pid = self.promoting = None
         self._timeline = 0
-        self.pending_restart = False
+        self.pending_restart = {}
         await self.disconnect()
 
     async def disconnect(self) -> None:
@@ -138,7 +141,10 @@ class Observer:
             return await self._unanswered(error)
         if not row["recovery"]:
             self.promoting = None
-        return self._described(pid, row)
+        limits = dict(zip(LIMITS, row["limits"], strict=True))
+        control = await self.control.read() if row["paused"] else None
+        needs = cramped(limits, control.limits) if control else ()
+        return msgspec.structs.replace(self._described(pid, row), limits=limits, cramped=needs)
 
     async def _ask(self) -> dict[str, Any]:
         """One query; while an earlier one still hangs in a frozen server, no further connection is made."""
@@ -204,6 +210,7 @@ class Observer:
             receiver_timeline=row["received_timeline"] if row["receiver"] else None,
             paused_replay=row["paused"],
             pending_restart=self.pending_restart,
+            refused=self.refused,
             server_version=row["version"],
         )
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pgherd.model.parameters import LIMITS, at_least, whole
 from pgherd.model.settings import Configuration, InvalidSetting, Settings
 from pgherd.model.slots import NATIVE
 from pgherd.postgres.layout import Layout
@@ -22,7 +23,8 @@ SPARE_SLOTS = 4
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.$]*")
 
 DEFAULTS: dict[str, Any] = {
-    "max_connections": 100,
+    **LIMITS,
+    "track_commit_timestamp": "off",
     "wal_keep_size": "128MB",
     "wal_retrieve_retry_interval": "500ms",
     "log_line_prefix": "%m [%p] ",
@@ -128,21 +130,26 @@ def owned(settings: Settings, layout: Layout, configuration: Configuration) -> d
 
 
 def _number(user: Mapping[str, Any], name: str) -> int:
-    try:
-        return int(user.get(name, 0))
-    except (TypeError, ValueError):
-        raise InvalidSetting(f"postgresql.parameters.{name}={user[name]!r}: must be a whole number") from None
+    found = whole(user.get(name, 0))
+    if found is None:
+        raise InvalidSetting(f"postgresql.parameters.{name}={user[name]!r}: must be a whole number")
+    return found
 
 
 def postgresql_conf(
-    settings: Settings, layout: Layout, configuration: Configuration, member: str, slot: str, source: Source | None
-) -> str:
-    """The whole postgresql.conf. Raises InvalidSetting for a name or value that would not be one line."""
+    settings: Settings, layout: Layout, configuration: Configuration, member: str, slot: str, source: Source | None,
+    floor: Mapping[str, int] | None = None,
+) -> str:  # fmt: skip
+    """The whole postgresql.conf. Raises InvalidSetting for a name or value that would not be one line.
+
+    `floor`: for a standby's start, what its WAL demands at least.
+    """
     user = _lowered(configuration)
     for name, value in user.items():
         check_parameter(name, value)
     parameters = {name: value for name, value in {**DEFAULTS, **user}.items() if name not in FORBIDDEN}
     parameters |= owned(settings, layout, configuration)
+    parameters = at_least(parameters, floor or {})
     parameters["primary_slot_name"] = slot if source and configuration.postgresql.use_slots else ""
     parameters["primary_conninfo"] = conninfo(source, settings, layout, member, "postgres") if source else ""
     lines = [f"{name} = {_quoted(value)}" for name, value in sorted(parameters.items())]
@@ -180,9 +187,16 @@ def pg_hba_conf(configuration: Configuration, mapped: bool) -> str:
     return "# Written by pgherd.\n" + "\n".join(lines) + "\n"
 
 
-def pg_ident_conf(system_user: str) -> str:
-    """Lets the container's own user be postgres where it has another name."""
-    return "# Written by pgherd.\n" + (f"pgherd {system_user} postgres\n" if system_user != "postgres" else "")
+def pg_ident_conf(configuration: Configuration, system_user: str) -> str:
+    """Lets the container's own user be postgres where it has another name; then the user's maps."""
+    for index, line in enumerate(configuration.postgresql.pg_ident):
+        words = line.split("#", 1)[0].split()
+        if "\n" in line or "\0" in line or line.lstrip().startswith(("@", "include")) or (words and len(words) < 3):
+            raise InvalidSetting(f"postgresql.pg_ident[{index}]={line!r}: must be one line: map, system user, role")
+        if words and words[0].strip('"') == "pgherd":
+            raise InvalidSetting(f"postgresql.pg_ident[{index}]={line!r}: the map pgherd is the product's")
+    own = [f"pgherd {system_user} postgres"] if system_user != "postgres" else []
+    return "\n".join(["# Written by pgherd.", *own, *configuration.postgresql.pg_ident, ""])
 
 
 def without_owned(text: str, names: Iterable[str]) -> str:

@@ -17,9 +17,10 @@ import psycopg
 from pgherd.model.mapping import boottime
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
-from pgherd.model.settings import Configuration, Identity, Settings
+from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings
 from pgherd.model.slots import SlotOrders, SlotsSeen
 from pgherd.postgres import configure, histories, keys, render, replace, roles, sessions
+from pgherd.postgres.apply import Applier
 from pgherd.postgres.clone import clone
 from pgherd.postgres.control import ControlData
 from pgherd.postgres.errors import FenceRefused, NotArmed, PostgresError, StartFailed, WouldDestroy
@@ -52,6 +53,7 @@ class PostgresServer:
         self._observer = Observer(self.layout, settings, link)
         self._prober = Prober(self.layout)
         self._slots = Slots(self.layout)
+        self._applier = Applier(self.layout, settings, identity, link)
         self._prepared = self._roles_there = False
         self._keys_checked = 0.0
         self._background: set[asyncio.Task[Any]] = set()
@@ -127,55 +129,73 @@ class PostgresServer:
             raise StartFailed("a standby's data starts as a standby and is promoted: its timeline is not its own (S2)")
         keys.refresh(self.layout)
         self._observer.wal_end.forget()
+        usable = await self._applier.for_start(configuration)
         # In a thread: every file is synced, and a stalled volume must not stop the heartbeat.
-        await asyncio.to_thread(self._lay_out, writable, source, configuration, control)
-        await self._take_over_slots(writable, source, configuration)
+        await asyncio.to_thread(self._lay_out, writable, source, usable, control)
+        await self._take_over_slots(writable, source, usable)
+        if await self._launch(writable, usable):
+            await self._applier.started(usable)
+            await self._after_start(writable)
+            await self._prove(configuration, usable)
+
+    async def _launch(self, writable: bool, configuration: Configuration) -> bool:
+        """Whether it takes connections; a standby may go on without doing so. Raises StartFailed."""
         argv = [self.layout.program("postgres"), "-D", str(self.layout.data)]
         self._observer.stopping = False
         pid = await self._link.start(argv, environment(), writable)
-        answered = await self._answers(pid, configuration.primary_start_timeout if writable else STANDBY_START)
+        try:
+            answered = await self._answers(pid, configuration.primary_start_timeout if writable else STANDBY_START)
+        except StartFailed:
+            await self._applier.failed(configuration)
+            raise
         if writable and not answered:
             raise StartFailed(f"no answer within primary_start_timeout={configuration.primary_start_timeout:g} s")
-        if answered:
-            await self._after_start(writable)
+        return answered
 
     def _lay_out(
         self, writable: bool, source: Source | None, configuration: Configuration, control: ControlData
     ) -> None:  # fmt: skip
         """Files as the start needs them; blocking."""
         configure.make_directories(self.layout)
-        configure.write(self.layout, self._settings, self._identity, configuration, None if writable else source)
+        upstream, floor = (None, {}) if writable else (source, control.limits)
+        configure.write(self.layout, self._settings, self._identity, configuration, upstream, floor)
         if writable:
             configure.mark_primary(self.layout)
         else:
             configure.mark_standby(self.layout)
             histories.prepare_recovery(self.layout.wal, control.position)
 
+    async def _prove(self, configuration: Configuration, usable: Configuration) -> None:
+        """What could not be proved before the start: refused rules leave those before in force."""
+        if configuration.postgresql != usable.postgresql:
+            try:
+                await self.reload(configuration)
+            except InvalidSetting:
+                pass  # seen in every observation
+        self._observer.refused = self._applier.refused
+
     async def _take_over_slots(self, writable: bool, source: Source | None, configuration: Configuration) -> None:
         conninfo = None if writable or source is None else self._conninfo(source)
         room = render.replication_slots(self._settings, configuration)
         await self._slots.before_start(conninfo, configuration.logical_slots, room)
 
-    async def _configure(self, configuration: Configuration, source: Source | None) -> bool:
-        """Write what changed, and reload; whether anything did."""
-        arguments = (self.layout, self._settings, self._identity, configuration, source)
-        changed = await asyncio.to_thread(configure.write, *arguments)
-        if changed:
-            await self._link.signal(signal.SIGHUP)
-        return changed
-
     async def follow(self, source: Source | None, configuration: Configuration) -> None:
         """Point a running standby at `source` by a reload; its WAL receiver starts anew."""
         keys.refresh(self.layout)
-        await self._configure(configuration, source)
+        await self._applier.follow(configuration, source)
 
     async def reload(self, configuration: Configuration) -> bool:
-        """Write what changed and reload; whom it follows stays. Whether a parameter waits for a restart."""
-        if await self._configure(configuration, configure.AS_IT_IS):
-            await asyncio.sleep(0.1)  # the postmaster reads the files after the signal
-        sql = "SELECT EXISTS (SELECT FROM pg_settings WHERE pending_restart) AS pending"
-        self._observer.pending_restart = bool((await self._query(sql))["pending"])
-        return self._observer.pending_restart
+        """Write what changed and reload; whom it follows stays. Whether a parameter waits for a restart.
+
+        Raises InvalidSetting when PostgreSQL would refuse it: then everything stays as it was.
+        """
+        connection = await self.connection()
+        try:
+            self._observer.pending_restart = await self._applier.reload(connection, configuration)
+        finally:
+            self._observer.refused = self._applier.refused
+            await connection.close()
+        return bool(self._observer.pending_restart)
 
     async def promote(self, timeline: int, limit: float = PROMOTE) -> Position:
         """Onto exactly this timeline; where it began. Raises NotArmed before, PromoteFailed or WrongTimeline after."""
@@ -292,13 +312,6 @@ class PostgresServer:
         if not self._roles_there:
             await bounded(roles.ensure(connection), QUERY)
             self._roles_there = True
-
-    async def _query(self, sql: str) -> dict[str, Any]:
-        connection = await self.connection()
-        try:
-            return await bounded(sessions.query(connection, sql), QUERY)
-        finally:
-            await connection.close()
 
     def _copy_keys(self) -> None:
         """Renewed certificates reach the next connection of the WAL receiver."""

@@ -24,6 +24,7 @@ def patroni(cluster: str, status: MemberStatus, lease: Lease | None) -> dict[str
         "pause": bool(lease and lease.pause),
         "failsafe_mode_is_active": status.failsafe,
         "tags": status.tags,
+        **_pending(status),
         "pgherd": {
             "version": status.version,
             "scope": cluster,
@@ -32,8 +33,16 @@ def patroni(cluster: str, status: MemberStatus, lease: Lease | None) -> dict[str
             "lease_seconds_left": round(status.holds_until, 3),
             "reason": status.reason,
             "code": status.code,
+            "configuration_refused": status.refused,
         },
     }
+
+
+def _pending(status: MemberStatus) -> dict[str, Any]:
+    """As Patroni shows it: nothing while no parameter waits."""
+    if not status.pending_restart:
+        return {}
+    return {"pending_restart": True, "pending_restart_reason": status.pending_restart}
 
 
 def _positions(status: MemberStatus) -> dict[str, int]:
@@ -76,6 +85,7 @@ def _member(status: MemberStatus, address: str, lease: Lease | None, port: int) 
         "port": port,
         "timeline": status.position.timeline if status.position else None,
         "tags": status.tags,
+        **_pending(status),
     }
     if not leads:
         found["lag"] = lag(status, lease)

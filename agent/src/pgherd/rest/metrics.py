@@ -28,6 +28,8 @@ def gauges(source: StatusSource) -> Iterator[tuple[str, str, float]]:
     yield "streaming", "Streams from the holder of the lease on its timeline.", streams_from_holder(status, lease)
     yield "postgres_server_version", "server_version_num, 0 when unknown.", status.server_version
     yield "terminating", "The agent was told to stop.", status.terminating
+    yield "pending_restart", "Parameters wait for a restart of PostgreSQL.", bool(status.pending_restart)
+    yield "configuration_refused", "The configuration is not in force here; GET /member says why.", bool(status.refused)
     yield "decision_age_seconds", "Seconds since the agent's last decision.", source.decided_ago()
     yield "lease_known", "The lock object could be read.", lease is not None
     yield "lease_epoch", "The largest epoch seen.", status.epoch_seen

@@ -120,7 +120,7 @@ class Agent:
         self.following = Following(state, server, self.tasks, log)
         self.role = Role(state, stores, clock, log)
         self.primary = Primary(state, server, stores, parts.apply, clock, log)
-        self.reload = Reload(state, server, log)
+        self.reload = Reload(state, server, clock, log)
         self.slots = Slots(state, server, self.tasks, clock, log)
         self.status = Status(state, self.observer, clock)
 

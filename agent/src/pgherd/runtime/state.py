@@ -86,6 +86,7 @@ class State:
         self.streamed: float | None = None  # observer: when it was last seen streaming
         self.decided = 0.0  # agent: when the last decision ended
         self.reason = Reason("starting", "the agent has just started")  # agent
+        self.refused = ""  # watchers: why the configuration's text is not in force
         self._bad_configuration = Changing(log, "error", "configuration-refused")
 
     @property
@@ -116,8 +117,10 @@ class State:
         try:
             self.configuration = read_configuration(seen.config)
             self._bad_configuration("")
+            self.refused = ""
         except InvalidSetting as error:
             self._bad_configuration(f"the configuration before it stays in force: {error}")
+            self.refused = str(error)
         self.decide.ring()
 
     def saw_pods(self, pods: tuple[PodSeen, ...]) -> None:

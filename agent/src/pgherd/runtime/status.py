@@ -61,6 +61,9 @@ class Status:
             reason=state.reason.text,
             code=state.reason.code,
             version=__version__,
+            pending_restart=dict(server.pending_restart),
+            limits=dict(server.limits),
+            refused=state.refused or server.refused,
             slots=dict(state.slots.states),
             slots_waiting=state.slots.waiting if server.streaming else (),
         )

@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+import msgspec
+
 from pgherd.model.actions import (
     Action,
     Clone,
@@ -25,7 +27,9 @@ from pgherd.model.actions import (
     Start,
     Stop,
 )
+from pgherd.model.parameters import held_back
 from pgherd.model.position import Position
+from pgherd.model.settings import Configuration
 from pgherd.model.slots import slot_name
 from pgherd.model.view import Task, TaskKind
 from pgherd.postgres.source import Source
@@ -164,7 +168,10 @@ class Tasks:
         return source
 
     async def _start(self, writable: bool, source: Source | None) -> None:
-        await self._server.start(writable, source, self._state.configuration)
+        configuration = self._state.configuration
+        if writable:
+            configuration = self._held_back(configuration)
+        await self._server.start(writable, source, configuration)
         if writable:
             self._writable(None)
 
@@ -175,6 +182,14 @@ class Tasks:
     async def _reinitialise(self, limit: float, source: Source) -> None:
         await self._server.stop(limit, 0.0)
         await self._server.clone(source, True)
+
+    def _held_back(self, configuration: Configuration) -> Configuration:
+        """A primary does not start with more than its standbys run with: they would stop replaying."""
+        said = (answer.status for answer in self._state.answers.values() if answer.status is not None)
+        limits = [status.limits for status in said if status.role == "replica"]
+        postgresql = configuration.postgresql
+        lowered = msgspec.structs.replace(postgresql, parameters=held_back(postgresql.parameters, limits))
+        return msgspec.structs.replace(configuration, postgresql=lowered)
 
     async def _promote(self, timeline: int) -> None:
         self._writable(await self._server.promote(timeline))

@@ -13,7 +13,7 @@ from typing import Any
 from pgherd.kubernetes.store import Conflict, StoreError, Stores
 from pgherd.model.actions import Follow, SetInitialize
 from pgherd.model.server import Process
-from pgherd.model.settings import Configuration
+from pgherd.model.settings import Configuration, InvalidSetting
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.ports import Clock, Postgres
 from pgherd.runtime.state import State
@@ -27,6 +27,9 @@ SLEEP = 60.0
 """Seconds after which a loop looks around although nobody woke it."""
 ROLES_AGAIN = 60.0
 """Seconds after which the declared users' secrets are read again."""
+
+REFUSED_AGAIN = 60.0
+"""Seconds after which a refused configuration is tried again: what was missing may have been installed."""
 
 Apply = Callable[[Any, Mapping[str, str]], Awaitable[None]]
 """(connection, verifier by user) -> declared roles and databases exist as declared."""
@@ -196,20 +199,30 @@ class Following:
             self.order(Follow(server.following))
 
 
+def _of_postgresql(configuration: Configuration) -> tuple[object, ...]:
+    """What the server's files are made of."""
+    return configuration.postgresql, configuration.permanent
+
+
 class Reload:
     """Brings a changed dynamic configuration into the running server. Lives with the agent."""
 
-    def __init__(self, state: State, server: Postgres, log: Log) -> None:
-        self._state, self._server = state, server
+    def __init__(self, state: State, server: Postgres, clock: Clock, log: Log) -> None:
+        self._state, self._server, self._clock = state, server, clock
         self._trouble = Changing(log, "warning", "reload")
         self._applied: Configuration | None = None
+        self._refused: Configuration | None = None
+        self._again = 0.0
         self._wake = Bell()
 
     def _due(self) -> bool:
         wanted, server = self._state.configuration, self._state.server
-        if server is None or server.process is not Process.RUNNING or self._state.task is not None:
+        if server is None or server.process is not Process.RUNNING:
+            self._applied = None  # a start may use less than what is configured
             return False
-        return self._applied is None or self._applied.postgresql != wanted.postgresql
+        if self._state.task is not None or (wanted == self._refused and self._clock() < self._again):
+            return False
+        return self._applied is None or _of_postgresql(self._applied) != _of_postgresql(wanted)
 
     def check(self) -> None:
         """Called with each decision."""
@@ -225,8 +238,13 @@ class Reload:
             try:
                 async with asyncio.timeout(10.0):
                     await self._server.reload(wanted)
-                self._applied = wanted
+                self._applied, self._refused = wanted, None
                 self._trouble("")
+                self._state.look.ring()
+            except InvalidSetting as error:
+                self._refused, self._again = wanted, self._clock() + REFUSED_AGAIN
+                self._trouble(f"the configuration before it stays in force: {error}")
+                self._state.look.ring()
             except Exception as error:  # tried again in a second
                 self._trouble(f"the configuration was not loaded: {type(error).__name__}: {error}")
                 await asyncio.sleep(RETRY)

@@ -1,0 +1,123 @@
+"""Brings the configuration into the server: at a start, by a reload, and never what PostgreSQL would refuse.
+
+A refused configuration changes nothing: what was in force stays, on disk too, so that the next start works as well.
+Lives as long as the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Any
+
+import msgspec
+import psycopg
+
+from pgherd.model.parameters import Change, impossible
+from pgherd.model.settings import Configuration, Identity, InvalidSetting, PostgresConfiguration, Settings
+from pgherd.postgres import accepted, check, configure
+from pgherd.postgres.accepted import Accepted
+from pgherd.postgres.layout import Layout
+from pgherd.postgres.link import FenceLink
+from pgherd.postgres.sessions import Connection, bounded
+from pgherd.postgres.source import Source
+
+QUERY = 5.0
+PENDING = b"""
+SELECT s.name, current_setting(s.name) AS running, coalesce(f.setting, s.boot_val, '') AS configured
+  FROM pg_settings AS s
+  LEFT JOIN (SELECT DISTINCT ON (lower(name)) lower(name) AS name, setting
+               FROM pg_file_settings ORDER BY lower(name), seqno DESC) AS f ON f.name = lower(s.name)
+ WHERE s.pending_restart ORDER BY 1"""
+
+
+class Applier:
+    def __init__(self, layout: Layout, settings: Settings, identity: Identity, link: FenceLink) -> None:
+        self._layout, self._settings, self._identity, self._link = layout, settings, identity, link
+        self._failed: dict[str, Any] | None = None
+        """Parameters with which the last start failed."""
+        self.refused = ""
+
+    async def for_start(self, configuration: Configuration) -> Configuration:
+        """What to start with: what is proved, and of what is new only parameters that PostgreSQL takes."""
+        known = await asyncio.to_thread(accepted.read, self._layout)
+        tried = known.started == configuration.postgresql.parameters
+        problems = [] if tried else await self._parameters(configuration)
+        usable = accepted.for_start(configuration.postgresql, known, bool(problems), self._failed)
+        if problems:
+            self.refused = "; ".join(problems)
+        elif usable.parameters != configuration.postgresql.parameters:
+            self.refused = "PostgreSQL did not start with the configured parameters: it runs with those before"
+        return msgspec.structs.replace(configuration, postgresql=usable)
+
+    async def started(self, configuration: Configuration) -> None:
+        known = await asyncio.to_thread(accepted.read, self._layout)
+        if known.started != configuration.postgresql.parameters:
+            new = msgspec.structs.replace(known, started=configuration.postgresql.parameters)
+            await asyncio.to_thread(accepted.write, self._layout, new)
+
+    async def failed(self, configuration: Configuration) -> None:
+        """PostgreSQL ended while it started: the next start takes the parameters that are known to work, if others."""
+        known = await asyncio.to_thread(accepted.read, self._layout)
+        if known.started not in (None, configuration.postgresql.parameters):
+            self._failed = configuration.postgresql.parameters
+
+    async def reload(self, connection: Connection, configuration: Configuration) -> dict[str, Change]:
+        """What waits for a restart afterwards. Raises InvalidSetting, and then nothing is changed."""
+        problems = await self._parameters(configuration)
+        rules: dict[str, str] = {}
+        if not problems:
+            rules, problems = await self._rules(connection, configuration)
+        if problems:
+            self.refused = "; ".join(problems)
+            raise InvalidSetting(self.refused)
+        changed = await asyncio.to_thread(
+            configure.write, self._layout, self._settings, self._identity, configuration, configure.AS_IT_IS
+        )
+        await asyncio.to_thread(self._accept, configuration.postgresql)
+        if changed or rules:
+            await self._link.signal(signal.SIGHUP)
+            await asyncio.sleep(0.1)  # the postmaster reads the files after the signal
+        if configuration.postgresql.parameters != self._failed:
+            self.refused = ""
+        rows = await (await bounded(connection.execute(PENDING), QUERY)).fetchall()
+        return {row["name"]: Change(row["running"], row["configured"]) for row in rows}
+
+    async def follow(self, configuration: Configuration, source: Source | None) -> None:
+        """Only whom the server follows: the rest is as it was last accepted."""
+        bare = PostgresConfiguration(use_slots=configuration.postgresql.use_slots)
+        configuration = msgspec.structs.replace(configuration, postgresql=bare)
+        changed = await asyncio.to_thread(
+            configure.point, self._layout, self._settings, self._identity, configuration, source
+        )
+        if changed:
+            await self._link.signal(signal.SIGHUP)
+
+    async def _parameters(self, configuration: Configuration) -> list[str]:
+        try:
+            conf = configure.texts(self._layout, self._settings, self._identity, configuration, None)[configure.CONF]
+        except InvalidSetting as error:
+            return [str(error)]
+        problems = impossible(configuration.postgresql.parameters)
+        return problems or await check.parameters(self._layout, conf)
+
+    async def _rules(self, connection: Connection, configuration: Configuration) -> tuple[dict[str, str], list[str]]:
+        """Put the new rules in place, ask the server what it makes of them, and take them back if it refuses."""
+        before = await asyncio.to_thread(
+            configure.write_rules, self._layout, self._settings, self._identity, configuration
+        )
+        if not before:
+            return {}, []
+        texts = configure.texts(self._layout, self._settings, self._identity, configuration, None)
+        try:
+            problems = await bounded(check.rules(connection, texts[configure.HBA], texts[configure.IDENT]), QUERY)
+        except (TimeoutError, psycopg.Error):
+            await asyncio.to_thread(configure.put_back, self._layout, before)
+            raise
+        if problems:
+            await asyncio.to_thread(configure.put_back, self._layout, before)
+        return before, problems
+
+    def _accept(self, postgresql: PostgresConfiguration) -> None:
+        known = accepted.read(self._layout)
+        accepted.write(self._layout, Accepted(postgresql, known.started))
