@@ -144,6 +144,9 @@ class FakePostgres:
         await self._do(f"slots {names}")
         return dict.fromkeys(names, 7)
 
+    async def keep_cascade(self, names: tuple[str, ...]) -> None:
+        await self._do(f"cascade {names}")
+
     async def connection(self) -> None:
         return None
 

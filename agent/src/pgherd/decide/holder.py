@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare
+from pgherd.decide import compare, upstream
 from pgherd.model.actions import (
     Action,
     Decision,
@@ -22,6 +22,7 @@ from pgherd.model.knowledge import WriteKind
 from pgherd.model.lease import Handover, Lease
 from pgherd.model.server import Data, Process
 from pgherd.model.slots import slot_name
+from pgherd.model.tags import never_leads, priority
 from pgherd.model.view import Failure, TaskKind, View
 
 
@@ -98,7 +99,9 @@ def healthy(view: View) -> bool:
 
 
 def upkeep(view: View) -> KeepPrimary:
-    return KeepPrimary(tuple(sorted(slot_name(member) for member in view.members if member != view.member)))
+    """Slots for all others, but for those whose WAL comes from another standby."""
+    others = (m for m in view.members if m != view.member and not upstream.streams_elsewhere(view, m))
+    return KeepPrimary(tuple(sorted(slot_name(member) for member in others)))
 
 
 def primary(view: View, record: Lease, now: float) -> Decision:
@@ -253,11 +256,14 @@ def successor(view: View, record: Lease) -> str | None:
     """The best candidate that answers and stays."""
     named = {candidate.member: candidate.incarnation for candidate in record.candidates}
     fit = [
-        (status.position, status.member)
+        (status.position, priority(status.tags), status.member)
         for status in compare.answers(view)
-        if named.get(status.member) == status.incarnation and not status.terminating and status.position
+        if named.get(status.member) == status.incarnation
+        and not status.terminating
+        and status.position
+        and not never_leads(status.tags)
     ]
-    return max(fit)[1] if fit else None
+    return max(fit)[2] if fit else None
 
 
 def give_up(view: View, record: Lease, code: str, text: str) -> Decision:

@@ -104,6 +104,12 @@ class KeepPrimary(Action, frozen=True):
     slots: tuple[str, ...]
 
 
+class KeepCascade(Action, frozen=True):
+    """A standby's physical slots, exactly these: for the members that stream from it."""
+
+    slots: tuple[str, ...]
+
+
 class Exit(Action, frozen=True):
     """Nothing is left to do after SIGTERM: the agent may end."""
 

@@ -106,5 +106,7 @@ class View(msgspec.Struct, frozen=True):
     """Boot time since which the own standby neither streams nor gains WAL."""
     slot_positions: Mapping[str, int] = {}
     """Positions (bytes) of the physical slots that this primary keeps."""
+    tags: Mapping[str, Mapping[str, str]] = {}
+    """Declared tags by member, own included."""
     death_seen: float | None = None
     """Boot time at which the API first showed the death of the lease's container (proof 2)."""

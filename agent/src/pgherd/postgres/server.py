@@ -228,6 +228,15 @@ class PostgresServer:
         finally:
             await connection.close()
 
+    async def keep_cascade(self, names: tuple[str, ...]) -> None:
+        """On a standby: exactly the slots of the members that stream from it; needs no right to write."""
+        members = [slot_name(member) for member in self._settings.members]
+        connection = await self.connection()
+        try:
+            await bounded(slots.keep(connection, names, members), QUERY)
+        finally:
+            await connection.close()
+
     async def checkpoint(self, limit: float = CHECKPOINT) -> None:
         connection = await self.connection()
         try:

@@ -10,6 +10,7 @@
     decider     view -> decide -> actions; wakes on news or at Decision.wake_at; its end is the agent's
     role        the pod's label
     primary     slots and declared roles while KeepPrimary is ordered
+    cascade     slots of a standby from which others stream
     reload      changed configuration into a running server
     receipts    appends what is complete to the history
     rest        the HTTP API
@@ -37,6 +38,7 @@ from pgherd.model.actions import (
     Decision,
     Exit,
     Follow,
+    KeepCascade,
     KeepPrimary,
     PollPeers,
     Reason,
@@ -45,6 +47,7 @@ from pgherd.model.actions import (
 )
 from pgherd.model.settings import Identity, Settings
 from pgherd.model.view import View
+from pgherd.runtime.cascade import Cascade
 from pgherd.runtime.container import Container
 from pgherd.runtime.lock import Lock
 from pgherd.runtime.log import Log
@@ -104,6 +107,7 @@ class Agent:
         self.following = Following(state, server, self.tasks, log)
         self.role = Role(state, stores, clock, log)
         self.primary = Primary(state, server, stores, parts.apply, clock, log)
+        self.cascade = Cascade(server, clock, log)
         self.reload = Reload(state, server, log)
         self.status = Status(state, self.observer, clock)
 
@@ -144,6 +148,7 @@ class Agent:
             "prober": self.prober.run(),
             "role": self.role.run(),
             "primary": self.primary.run(),
+            "cascade": self.cascade.run(),
             "reload": self.reload.run(),
             "receipts": write_receipts(self.receipts, state, stores.config, self._log),
             "rest": _forever(self._parts.serve(self.status)),
@@ -220,6 +225,8 @@ class Agent:
                 self.peers.wanted.ring()
             case KeepPrimary():
                 self.primary.order(action)
+            case KeepCascade():
+                self.cascade.order(action)
             case Follow():
                 self.following.order(action)
             case _:

@@ -15,6 +15,7 @@ from pgherd.model.member import Death, MemberStatus, Peer, Pod
 from pgherd.model.position import Position
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings, read_configuration
+from pgherd.model.tags import published
 from pgherd.model.view import Failure, Task, TaskKind, View, forgiven
 from pgherd.runtime.container import Container
 from pgherd.runtime.log import Changing, Log
@@ -47,6 +48,7 @@ class Stall(msgspec.Struct, frozen=True):
 class State:
     def __init__(self, settings: Settings, identity: Identity, container: Container, log: Log) -> None:
         self.settings, self.identity, self.container = settings, identity, container
+        self.tags = {member: published(tags) for member, tags in settings.tags.items()}
         self.decide = Bell()
         """Rings when a new decision may come out differently."""
         self.look = Bell()
@@ -218,5 +220,6 @@ class State:
             restless_since=self.restless_since,
             stalled_since=self.stalled_since,
             slot_positions=self.slot_positions,
+            tags=self.tags,
             death_seen=self._death_seen(now),
         )

@@ -58,6 +58,7 @@ class Status:
             reason=state.reason.text,
             code=state.reason.code,
             version=__version__,
+            tags=state.tags.get(state.identity.member, {}),
         )
 
     @property
