@@ -26,6 +26,7 @@ from .names import (
 )
 from .parameters import parameter_problem
 from .patches import patches
+from .tags import check_tags, tags_of_set
 from .timing import timing_problem
 
 MAJORS = (14, 15, 16, 17, 18)
@@ -230,7 +231,7 @@ def _sets(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Probl
     sets, names, taken = list[dict[str, Any]](), set[str](), set[str]()
     for index, entry in enumerate(given):
         where = f"postgres_instances[{index}]"
-        known = ("name", "replicas", "storage", "storage_class", "resources", "members")
+        known = ("name", "replicas", "storage", "storage_class", "resources", "members", "tags")
         fields = {"replicas": 1, "name": None, **problems.fields(where, entry, known)}
         name = problems.pattern(f"{where}.name", fields["name"], DNS_LABEL, _NAME)
         if name in names:
@@ -245,6 +246,7 @@ def _sets(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Probl
         replicas = problems.integer(f"{where}.replicas", fields["replicas"], 1, 100)
         members = _members(fields, where, cluster["name"], name, replicas, taken, problems)
         taken.update(members)
+        tags = tags_of_set(where, fields.get("tags") or {}, problems)
         shape = {
             "storage": problems.storage(f"{where}.storage", fields.get("storage")),
             "storage_class": _storage_class(f"{where}.storage_class", fields.get("storage_class"), problems)
@@ -255,8 +257,10 @@ def _sets(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Probl
         }
         sets.append(
             {"name": name, "replicas": replicas,
-             "members": [{"name": each, "pod": f"{each}-0", "set": name, **shape} for each in members]}
+             "members": [{"name": each, "pod": f"{each}-0", "set": name, "tags": dict(tags), **shape}
+                         for each in members]}
         )  # fmt: skip
+    check_tags(sets, problems)
     return sets
 
 

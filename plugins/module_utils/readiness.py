@@ -90,9 +90,9 @@ def _missing(members: Sequence[Mapping[str, Any]], lock: Mapping[str, str], lock
         if not member["ready"]:
             yield f"{member['name']} is not ready ({member['state']})"
         elif lock.get("leader"):
-            declared = "primary" if member["leader"] else "replica"
-            if member["role"] != declared:
-                yield f"{member['name']} bears role {member['role'] or 'none'} instead of {declared}"
+            declared = ("primary",) if member["leader"] else ("replica", "noloadbalance")
+            if member["role"] not in declared:
+                yield f"{member['name']} bears role {member['role'] or 'none'} instead of {declared[0]}"
 
 
 def _labels(pod: Mapping[str, Any]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from tests.simulation.database import Data
 from tests.simulation.invariants import LAG, Checks
 from tests.simulation.member import Container, Member, MemberClock
 from tests.simulation.pods import Pods
+from tests.simulation.tagging import draw
 from tests.simulation.world import World
 
 TIMINGS = ((10.0, 3.0, 3.0), (5.0, 1.0, 1.0), (3.0, 0.5, 0.5))
@@ -48,6 +49,7 @@ class Cluster:
         self.store = Store(world, timing[0], configured(timing))
         self.store.pods.value, self.store.labelled = Pods(), self._labelled
         self.names = tuple(f"m{number}" for number in range(size))
+        self.tags = draw(world, self.names)
         self.members = {
             name: Member(self, name, self._clock(), folder / name) for name in self.names
         }  # fmt: skip
@@ -141,13 +143,15 @@ class Cluster:
         """Seconds that a question or an answer takes."""
         return self.world.between(0.2, 0.6) if self.world.chance(self.peers.slow) else self.world.between(0.001, 0.02)
 
-    def served(self, who: str, member: str, address: str) -> Data | None:
-        """The data that a running primary at that address serves to `who`."""
+    def served(self, who: str, member: str, address: str, primary: bool = True) -> Data | None:
+        """The data that a running primary, or also a standby, at that address serves to `who`."""
         container = self.members[member].container
         if container is None or container.frozen or self.members[member].address != address:
             return None
         instance = container.fence.instance
-        if instance is None or not instance.accepts_writes or not self.world.reachable(who, member):
+        if instance is None or not self.world.reachable(who, member):
+            return None
+        if not (instance.accepts_writes if primary else instance.running):
             return None
         return container.volume.data
 
@@ -188,7 +192,7 @@ class Cluster:
         for container in self.containers():
             instance = container.fence.instance
             if instance is not None and instance.streaming and self.served(
-                container.member.name, instance.following or "", self.members[instance.following or ""].address
+                container.member.name, instance.following or "", self.members[instance.following or ""].address, False
             ) is None:  # fmt: skip
                 instance.streaming = False
 

@@ -22,6 +22,7 @@ from tests.simulation.database import Branch, Data
 from tests.simulation.deceptions import drift, fill, lie_about, migrate, replace_copy, slow_stream
 from tests.simulation.maintenance import Maintenance
 from tests.simulation.member import Container, Member
+from tests.simulation.tagging import never_leads
 from tests.simulation.world import API
 
 THAW = 0.05
@@ -134,7 +135,10 @@ class Faults:
         return "the power fails for all"
 
     def _with_data(self, but: Member | None = None) -> list[Member]:
-        return [each for each in self.cluster.members.values() if each is not but and each.volume.data]
+        """Who has a copy and may lead with it."""
+        tags = self.cluster.tags
+        there = [each for each in self.cluster.members.values() if each is not but and each.volume.data]
+        return [each for each in there if not never_leads(tags, each.name)]
 
     def _lock_remembers(self) -> bool:
         record = self.cluster.store.lock.value.record

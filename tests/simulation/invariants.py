@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pgherd.model.lease import Candidate, Lease
 from pgherd.model.promises import Question
 from tests.simulation.database import Branch, Data
+from tests.simulation.tagging import cascades, never_leads
 from tests.simulation.world import Violation
 
 if TYPE_CHECKING:
@@ -189,6 +190,8 @@ class Checks:
             return
         if self._holder != name:
             self._fail(f"S2 {name} becomes a primary while {self._holder} holds the lease")
+        if never_leads(self._cluster.tags, name):
+            self._fail(f"tags: {name} becomes a primary and has nofailover")
         if self._published is not None and self._published not in data.line:
             self._fail(f"S2 {name} becomes a primary without timeline {self._published.timeline} in its history")
         if again:
@@ -236,7 +239,10 @@ class Checks:
             return False
         others = [member for name, member in self._cluster.members.items() if name != record.leader]
         named = {candidate.member for candidate in record.candidates}
-        return all(self._streams(member.container) and member.name in named for member in others)
+        tags = self._cluster.tags
+        free = {member.name for member in others if not never_leads(tags, member.name)}
+        free -= {member.name for member in others if cascades(tags, member.name)}
+        return free <= named and all(self._streams(member.container) for member in others)
 
     @staticmethod
     def _streams(container: Container | None) -> bool:

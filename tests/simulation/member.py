@@ -313,7 +313,7 @@ class Member:
         server = PostgresSettings(
             version=17, bin_directory="/nowhere", data_directory=str(self.folder / "data"), state_directory=str(state)
         )
-        return Settings(cluster="demo", postgres=server, members=self.cluster.names)
+        return Settings(cluster="demo", postgres=server, members=self.cluster.names, tags=self.cluster.tags)
 
     # The kubelet.
 

@@ -102,8 +102,8 @@ class SimPostgres:
         if self._fence.instance is not None or not self._fence.dead:
             raise PostgresError("PostgreSQL still lives")
 
-    def _source(self, source: Source) -> Data:
-        data = self._cluster.served(self._container.member.name, source.member, source.address)
+    def _source(self, source: Source, primary: bool = True) -> Data:
+        data = self._cluster.served(self._container.member.name, source.member, source.address, primary)
         if data is None:
             raise ToolFailed("connection", f"{source.member} does not answer", "")
         return data
@@ -113,9 +113,9 @@ class SimPostgres:
         volume = self._container.volume
         if volume.data is not None and not replace:
             raise WouldDestroy("there is data, and nobody said that it may go (S5)")
-        self._source(source)
+        self._source(source, primary=False)
         await self._takes(0.5, 4.0)
-        copy = self._source(source).copied(self._incarnation())
+        copy = self._source(source, primary=False).copied(self._incarnation())
         if volume.data is not None and not copy.holds(volume.data):
             volume.kept_aside.append(volume.data)
         self._cluster.checks.replaced(self._container.member.name, volume.data, copy, volume.kept_aside)

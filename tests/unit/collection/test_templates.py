@@ -176,3 +176,26 @@ def test_a_single_member_has_no_disruption_budget() -> None:
     one = objects(instances=[{"name": "a", "replicas": 1, "storage": "1Gi"}])
     assert not [key for key in one if key[0] == "PodDisruptionBudget"]
     assert objects()[("PodDisruptionBudget", "demo-set-instance1")]["spec"]["minAvailable"] == 1
+
+
+def settings(**changes: Any) -> Any:
+    config = objects(**changes)[("ConfigMap", "demo-config")]
+    return yaml.safe_load(config["data"]["pgherd.yaml"])
+
+
+def test_tags_reach_the_members_of_their_set() -> None:
+    first = {"name": "a", "replicas": 1, "storage": "1Gi"}
+    other = {"name": "b", "replicas": 2, "storage": "1Gi", "tags": {"nofailover": "yes", "zone": "east"}}
+    found = settings(instances=[first, other])
+    tagged = {pod for pod in found["members"] if pod.startswith("demo-b-")}
+    assert len(tagged) == 2
+    assert found["tags"] == {pod: {"nofailover": True, "zone": "east"} for pod in tagged}
+    assert "tags" not in settings()
+
+
+def test_who_is_named_by_its_own_set_streams_from_the_leader() -> None:
+    """The first of a remote set brings the WAL there once, the others take it from that one."""
+    name = {"name": "a", "replicas": 2, "storage": "1Gi"}
+    one, two = settings(instances=[name])["members"]
+    found = settings(instances=[{**name, "tags": {"replicatefrom": one}}])
+    assert found["tags"] == {two: {"replicatefrom": one}}

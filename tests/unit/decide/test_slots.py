@@ -190,3 +190,30 @@ def test_one_standby_at_a_time_restarts(changes: dict[str, Any], code: str) -> N
     assert decision.reason.code == code
     expected: dict[str, list[type]] = {"slot-restart": [Stop], "slot-restart-waits": [PollPeers]}
     assert [type(action) for action in decision.actions] == expected.get(code, [])
+
+
+# Cascading (tag replicatefrom)
+
+
+@pytest.mark.parametrize(
+    ("streaming_from", "kept"), [("m0", ["m0"]), (None, ["m0", "m2"]), ("m1", ["m0", "m2"]), ("m9", ["m0", "m2"])]
+)
+def test_only_the_source_keeps_the_slot_of_who_streams_as_its_tag_says(
+    streaming_from: str | None, kept: list[str]
+) -> None:
+    """Who still streams from an old leader, or from nobody, needs one here."""
+    words = status("m2", streaming_from=streaming_from, receiver_timeline=2)
+    others_ = (peer("m0", status("m0", role="replica")), peer("m2", words))
+    found = leader_view(peers=others_, tags={"m2": {"replicatefrom": "m0"}}, slots_present=others("m1"))
+    assert [slot.name for slot in ordered(found).slots] == kept
+    record = lease(slots={"m0": 1, "m2": 2})
+    assert sorted(slots.published(found, record)) == kept
+
+
+def test_a_source_keeps_it_as_a_standby() -> None:
+    words = status("m2", streaming_from="m1", receiver_timeline=2)
+    found = view(
+        peers=(peer("m0", status("m0")), peer("m2", words)), tags={"m2": {"replicatefrom": "m1"}},
+        slots_present=others("m1"),
+    )  # fmt: skip
+    assert [slot.name for slot in ordered(found).slots] == ["m0", "m2"]

@@ -24,7 +24,7 @@ class Parts:
     def __init__(self, folder: Path) -> None:
         self.bench, self.postgres = Bench(folder), FakePostgres()
         bench = self.bench
-        tasks = Tasks(bench.state, self.postgres, _nothing, bench.clock, bench.log, lambda _: None)
+        tasks = Tasks(bench.state, self.postgres, _nothing, bench.clock, bench.log, lambda _: None, lambda *_: None)
         self.slots = Slots(bench.state, self.postgres, tasks, bench.clock, bench.log)
         bench.state.server = PRIMARY
 

@@ -7,6 +7,7 @@ election    nobody does: may this member take the lease, and does it rank first
 follower    somebody else does: clone, rewind, start, follow
 leaving     SIGTERM
 maintenance the lease records a pause
+upstream    whom a standby streams and copies from
 compare     what the others' words say about positions and histories
 """
 

@@ -8,6 +8,7 @@ from pgherd.model.knowledge import extended
 from pgherd.model.lease import Candidate, Lease
 from pgherd.model.member import MemberStatus, Peer
 from pgherd.model.position import contains
+from pgherd.model.tags import never_leads
 from pgherd.model.view import View
 
 
@@ -107,6 +108,7 @@ def candidates(view: View, record: Lease) -> tuple[Candidate, ...]:
         near = (
             status.position is not None and own.lsn - status.position.lsn <= view.configuration.maximum_lag_on_failover
         )
-        if streams and near and status.incarnation and not status.terminating and not peer.pod.terminating:
+        leaves = status.terminating or peer.pod.terminating or never_leads(status.tags)
+        if streams and near and status.incarnation and not leaves:
             found.append(Candidate(status.member, status.incarnation))
     return tuple(sorted(found))

@@ -12,9 +12,11 @@ from pgherd.model.lease import Holder, Lease
 from pgherd.model.member import MemberStatus
 from pgherd.model.position import History, Position
 from pgherd.model.server import Data, Process
+from pgherd.model.tags import never_leads, priority
 from pgherd.model.view import TaskKind, View, again
 
 EMPTY_HOLDER = Holder(uid="", container="", nonce="", timeline=0, writable=0)
+NEVER_LEADS = "tag nofailover is set, or failover_priority is 0"
 STEP = 0.3
 """Seconds that each better candidate is given before the next one takes."""
 TAKE_BACK = 5.0
@@ -125,6 +127,8 @@ def able(view: View, record: Lease) -> str | None:
     if view.task is not None:
         return f"it is {view.task.kind.value}"
     resumes = record.leader == view.member and server.was_primary and server.process is Process.STOPPED
+    if never_leads(view.tags.get(view.member, {})) and not resumes:
+        return NEVER_LEADS
     if server.process is not Process.RUNNING and not resumes:
         return f"PostgreSQL is {server.process.value}"
     if resumes:
@@ -212,14 +216,16 @@ def rank(view: View, record: Lease, since: float) -> tuple[int, tuple[Loser, ...
     own = view.server.position
     assert own is not None
     named = {c.member for c in record.candidates}
-    mine = (view.member in named or record.leader == view.member, own, _reversed(view.member))
+    wish = priority(view.tags.get(view.member, {}))
+    mine = (view.member in named or record.leader == view.member, own, wish, _reversed(view.member))
     better, losers = 0, []
     said = {status.member: status for status in compare.answers(view, since)}
     for peer in view.peers:
         status = said.get(peer.pod.member)
         why = excluded(view, record, status)
         if why is None and status is not None and status.position is not None:
-            if (status.member in named, status.position, _reversed(status.member)) > mine:
+            theirs = (status.member in named, status.position, priority(status.tags), _reversed(status.member))
+            if theirs > mine:
                 better += 1
                 why = "ranked first, but did not take it in time"
             else:
@@ -242,6 +248,8 @@ def excluded(view: View, record: Lease, status: MemberStatus | None) -> str | No
         return "its data belongs to another cluster"
     if status.terminating:
         return "it is terminating"
+    if never_leads(status.tags):
+        return NEVER_LEADS
     return unfit(view, record, status.position, status.history)
 
 
@@ -308,6 +316,8 @@ def found_new(view: View, record: Lease, way: Opening, holders: list[MemberStatu
     if record.holder is not None and record.holder.writable > 0:
         text = f"this cluster was writable on timeline {record.holder.writable}, and no volume has data any more"
         return Decision((), Reason("data-gone", f"{text}: a person must decide (S7)"), now + 60.0)
+    if never_leads(view.tags.get(view.member, {})):
+        return Decision((), Reason("not-eligible", f"a new cluster; not initialised here: {NEVER_LEADS}"), now + 1.0)
     turn = way.since + STEP * view.members.index(view.member) if view.member in view.members else now
     if now < turn:
         return Decision((), Reason("yielding", "an earlier member initialises"), turn)

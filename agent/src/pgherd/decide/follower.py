@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgherd.decide import compare, slots
+from pgherd.decide import compare, slots, upstream
 from pgherd.model.actions import Action, Clone, Decision, Follow, PollPeers, Reason, Rewind, Start, Stop
 from pgherd.model.knowledge import takeable_at
 from pgherd.model.lease import Lease
@@ -88,7 +88,8 @@ def clone(view: View, leader: MemberStatus, text: str, now: float, wake: float, 
     failed = failures(view, TaskKind.CLONE, leader)
     if failed and now < again(failed):
         return Decision((), Reason("clone-failed", f"trying again: {failed[-1].error}"), min(wake, again(failed)))
-    return Decision((Clone(leader.member, replace),), Reason("clone", f"{text} from {leader.member}"), wake)
+    source = upstream.copy_source(view, leader)
+    return Decision((Clone(source, replace),), Reason("clone", f"{text} from {source}"), wake)
 
 
 def rejoin(view: View, leader: MemberStatus, now: float, wake: float) -> Decision:
@@ -128,21 +129,24 @@ def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decisio
         return replace(view, leader, f"PostgreSQL does not start: {failed[-1].error}", now, wake)
     if server.process is Process.STOPPED and failed and now < again(failed):
         return Decision((), Reason("start-failed", f"trying again: {failed[-1].error}"), min(wake, again(failed)))
+    source = upstream.source(view, leader)
     if server.process is Process.STOPPED:
         return Decision(
-            (Start(writable=False, source=leader.member),),
-            Reason("start", f"starting as a standby of {leader.member}"),
+            (Start(writable=False, source=source),),
+            Reason("start", f"starting as a standby of {source}"),
             wake,
         )
     if server.process is not Process.RUNNING:
         return Decision((), Reason("starting", f"PostgreSQL is {server.process.value}"), wake)
     if server.cramped:
         return Decision((Stop(view.configuration.primary_stop_timeout),), cramped(view), wake)
-    if server.following != leader.member:
-        return Decision((Follow(leader.member),), Reason("follow", f"following {leader.member}"), wake)
+    if server.following != source:
+        return Decision((Follow(source),), Reason("follow", f"following {source}"), wake)
     if not server.streaming:
-        return Decision((), Reason("not-streaming", f"follows {leader.member}, but does not stream yet"), wake)
+        ask: tuple[Action, ...] = (PollPeers(),) if source != leader.member else ()
+        text = f"follows {source}, but does not stream yet"
+        return Decision(ask, Reason("not-streaming", text), min(wake, now + 1.0) if ask else wake)
     restart = slots.restart(view, now)
     if restart is not None:
         return restart
-    return Decision((), Reason("replica", f"streams from {leader.member}"), wake)
+    return Decision((), Reason("replica", f"streams from {source}"), wake)

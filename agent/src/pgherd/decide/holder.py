@@ -23,6 +23,7 @@ from pgherd.model.knowledge import WriteKind, renewed_at
 from pgherd.model.lease import Handover, Lease
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Process
+from pgherd.model.tags import never_leads, priority
 from pgherd.model.view import Failure, TaskKind, View
 
 
@@ -278,14 +279,18 @@ def successors(view: View, record: Lease) -> dict[str, Position]:
     return {
         status.member: status.position
         for status in compare.answers(view)
-        if named.get(status.member) == status.incarnation and not status.terminating and status.position
+        if named.get(status.member) == status.incarnation
+        and not status.terminating
+        and status.position
+        and not never_leads(status.tags)
     }
 
 
 def successor(view: View, record: Lease) -> str | None:
     """The best of them; of equals the first by name, as elections choose."""
     there = successors(view, record)
-    return min(there, key=lambda name: (-there[name].timeline, -there[name].lsn, name), default=None)
+    rank = {status.member: priority(status.tags) for status in compare.answers(view)}
+    return min(there, key=lambda name: (-there[name].timeline, -there[name].lsn, -rank[name], name), default=None)
 
 
 def give_up(view: View, record: Lease, code: str, text: str) -> Decision:

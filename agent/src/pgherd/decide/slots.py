@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pgherd.decide import compare
+from pgherd.decide import compare, upstream
 from pgherd.model.actions import Decision, PollPeers, Reason, Stop
 from pgherd.model.knowledge import holds
 from pgherd.model.lease import Lease
@@ -55,7 +55,8 @@ def orders(view: View, now: float) -> SlotOrders | None:
     if view.task is not None or compare.stranger(view) or server.primary != holds(view.knowledge, now):
         return None
     use, own = view.configuration.postgresql.use_slots, slot_name(view.member)
-    members = [Wanted(name, position=_position(record, name)) for name in retained(view, now)] if use else []
+    kept = [name for name in retained(view, now) if name not in cascaded(view)]
+    members = [Wanted(name, position=_position(record, name)) for name in kept] if use else []
     declared = _declared(view, record)
     return SlotOrders(
         primary=server.primary,
@@ -65,6 +66,12 @@ def orders(view: View, now: float) -> SlotOrders | None:
         members=tuple(sorted({own, *view.slots_present})),
         ignore=view.configuration.ignore_slots,
     )
+
+
+def cascaded(view: View) -> set[str]:
+    """Slots of members that stream, as they are told, from another standby: only that one keeps theirs. Here nobody
+    would ask for the WAL that they hold."""
+    return {slot_name(member) for member in view.members if upstream.streams_elsewhere(view, member)}
 
 
 def _position(record: Lease, name: str) -> int:
@@ -88,7 +95,7 @@ def published(view: View, record: Lease) -> dict[str, int]:
     """For the lease: what this primary keeps. What it does not have yet, or lost, stays as it was last known, so that
     the others go on holding that WAL, and so that a lost slot is not taken for a new one."""
     found = view.slots.positions if view.slots.primary and view.server.primary else {}
-    ours = {*view.slots_present, *view.configuration.permanent}
+    ours = {*view.slots_present, *view.configuration.permanent} - cascaded(view)
     kept = {name: position for name, position in record.slots.items() if name in ours}
     return {**kept, **found}
 

@@ -6,10 +6,12 @@ run time. Both are refused with the field's path, the value and what is allowed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 
+from pgherd.model import tags
 from pgherd.model.lease import LONGEST
 from pgherd.model.slots import Matcher, Permanent, SlotName
 
@@ -63,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kubernetes: KubernetesSettings = KubernetesSettings()
     rest: RestSettings = RestSettings()
     users: tuple[DeclaredUser, ...] = ()
+    tags: Mapping[str, Mapping[str, Any]] = {}
+    """By member (model.tags)."""
 
     @property
     def lock(self) -> str:
@@ -181,7 +185,23 @@ def read_settings(text: str) -> Settings:
         )
     if settings.kubernetes.lock != "endpoints":
         raise InvalidSetting(f"kubernetes.lock={settings.kubernetes.lock!r}: must be endpoints")
+    check_tags(settings)
     return settings
+
+
+def check_tags(settings: Settings) -> None:
+    """Raises InvalidSetting naming member, tag, value and what is allowed."""
+    for member, given in settings.tags.items():
+        if member not in settings.members:
+            raise InvalidSetting(f"tags.{member}: must be one of the members {', '.join(settings.members)}")
+        for name, value in given.items():
+            why = tags.problem(name, value, member, settings.members)
+            if why is not None:
+                raise InvalidSetting(f"tags.{member}.{name}={value!r}: {why}")
+    if all(tags.never_leads(tags.published(settings.tags.get(member, {}))) for member in settings.members):
+        raise InvalidSetting(
+            "tags: no member may lead; at least one must be without nofailover and failover_priority 0"
+        )
 
 
 def read_configuration(text: str | None) -> Configuration:

@@ -117,5 +117,7 @@ class View(msgspec.Struct, frozen=True):
     """Members' slots -> boot time at which the member was last there (decide/slots.remembered)."""
     unpromised: str = ""
     """Holder: why the last round of promises since the lease was renewed does not count."""
+    tags: Mapping[str, Mapping[str, str]] = {}
+    """Declared tags by member, own included."""
     death_seen: float | None = None
     """Boot time at which the API first showed the death of the lease's container (proof 2)."""

@@ -18,6 +18,7 @@ from pgherd.model.request import Asked
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings, read_configuration
 from pgherd.model.slots import SlotsSeen
+from pgherd.model.tags import published
 from pgherd.model.view import Failure, Task, TaskKind, View, forgiven
 from pgherd.runtime.container import Container
 from pgherd.runtime.log import Changing, Log
@@ -58,6 +59,7 @@ class Stall(msgspec.Struct, frozen=True):
 class State:
     def __init__(self, settings: Settings, identity: Identity, container: Container, log: Log) -> None:
         self.settings, self.identity, self.container = settings, identity, container
+        self.tags = {member: published(tags) for member, tags in settings.tags.items()}
         self.decide = Bell()
         """Rings when a new decision may come out differently."""
         self.look = Bell()
@@ -259,5 +261,6 @@ class State:
             slots=self.slots,
             slots_present=self._remember_slots(now),
             unpromised=self._unpromised(),
+            tags=self.tags,
             death_seen=self._death_seen(now),
         )

@@ -66,6 +66,7 @@ class Status:
             refused=state.refused or server.refused,
             slots=dict(state.slots.states),
             slots_waiting=state.slots.waiting if server.streaming else (),
+            tags=state.tags.get(state.identity.member, {}),
         )
 
     @property

@@ -14,6 +14,7 @@ from pgherd.kubernetes.store import Conflict, StoreError, Stores
 from pgherd.model.actions import Follow, SetInitialize
 from pgherd.model.server import Process
 from pgherd.model.settings import Configuration, InvalidSetting
+from pgherd.model.tags import on
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.ports import Clock, Postgres
 from pgherd.runtime.state import State
@@ -76,12 +77,14 @@ class Role:
             self._wake.ring()
 
     def wanted(self) -> str | None:
-        """`primary` once the address is published, `replica` for a running standby, else no opinion."""
+        """`primary` once the address is published, `replica` for a running standby (`noloadbalance` where its tag says
+        so: the replicas' Service does not select it), else no opinion."""
         server, known = self._state.server, self._state.knowledge
         if server is None or server.process is not Process.RUNNING:
             return None
         if not server.primary:
-            return "replica"
+            own = self._state.tags.get(self._state.identity.member, {})
+            return "noloadbalance" if on(own, "noloadbalance") else "replica"
         published = known.record is not None and known.record.address == self._state.identity.address
         return "primary" if known.held is not None and published else None
 
