@@ -72,6 +72,11 @@ test-cluster: setup ## real pods on the lab
 molecule: setup ## the roles' scenarios on the lab
 	@tools/as-root.sh $(BIN)/python -m tests.doors molecule
 
+.PHONY: bench-failover
+bench-failover: setup ## pgherd beside Patroni under the same faults; continues (FAULTS=, RUNS=, CONTENDERS=)
+	@tools/as-root.sh $(BIN)/python -m benchmarks.failover $(if $(FAULTS),--faults "$(FAULTS)") \
+	  $(if $(RUNS),--runs "$(RUNS)") $(if $(CONTENDERS),--contenders "$(CONTENDERS)")
+
 .PHONY: image-context
 image-context: setup ## the folder to build the agent's image from with your own tools
 	@$(BIN)/pgherd-lab image-context .build/image

@@ -92,6 +92,9 @@ class ControlPlane:
         pki = self.layout.pki
         # Without the controller manager nobody makes service accounts for the pods that a test creates.
         extra = () if self.whole else ("--disable-admission-plugins=ServiceAccount",)
+        if self.layout.audit_policy.exists():
+            policy, log = self.layout.audit_policy, self.layout.audit_log
+            extra = (*extra, f"--audit-policy-file={policy}", f"--audit-log-path={log}", "--audit-log-maxsize=1000")
         return self.program(
             "api", "kube-apiserver", f"--etcd-servers={ETCD}",
             f"--bind-address={network.CONTROL}",

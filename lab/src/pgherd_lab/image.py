@@ -144,23 +144,27 @@ def fill_context(context: Path, target: Path, say: Say) -> None:
     agent_wheel(context, wheels)
 
 
-def _build(context: Path, ref: str, say: Say) -> None:
+def pack(ref: str, path: Path, fill: Callable[[Path], None], say: Say, base_image: str = BASE) -> None:
+    """Build `ref` in a new folder that `fill` fills with a Containerfile and what it copies; the archive is `path`."""
     driver = storage_driver(say)
     base(driver, say)
-    path = archive_of(ref)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="context-", dir=cache_folder()) as work:
-        fill_context(context, Path(work), say)
+        fill(Path(work))
         say(f"building {ref}")
         buildah(
-            "build", "--isolation", "chroot", "--layers", "--pull=never", "--build-arg", f"BASE={BASE}",
+            "build", "--isolation", "chroot", "--layers", "--pull=never", "--build-arg", f"BASE={base_image}",
             "--file", f"{work}/Containerfile", "--tag", ref, work, limit=1500, driver=driver,
         )  # fmt: skip
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     buildah("push", "--quiet", ref, f"docker-archive:{new}:{ref}", limit=300, driver=driver)
     new.rename(path)
-    forget_old(driver)
+
+
+def _build(context: Path, ref: str, say: Say) -> None:
+    pack(ref, archive_of(ref), lambda work: fill_context(context, work, say), say)
+    forget_old(storage_driver(say))
 
 
 def forget_old(driver: str) -> None:

@@ -73,6 +73,15 @@ class Layout:
         return self.state / "etcd"
 
     @property
+    def audit_policy(self) -> Path:
+        """Written by whoever wants the API server to keep an audit log; read when the server starts."""
+        return self.state / "audit-policy.yaml"
+
+    @property
+    def audit_log(self) -> Path:
+        return self.logs / "audit.jsonl"
+
+    @property
     def kubeconfig(self) -> Path:
         """For people: reaches the API through the forwarder on 127.0.0.1."""
         return self.state / "admin.kubeconfig"
