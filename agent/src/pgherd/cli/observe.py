@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Mapping
 import msgspec
 
 from pgherd.cli.target import Target
+from pgherd.kubernetes.annotated import AnnotatedLock
 from pgherd.kubernetes.client import connect
-from pgherd.kubernetes.endpoints import EndpointsConfig, EndpointsLock
+from pgherd.kubernetes.open import KINDS, open_config
 from pgherd.kubernetes.pods import ClusterPods
 from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen, Refused
 from pgherd.model.member import MemberStatus, Pod
-from pgherd.model.settings import KubernetesSettings
+from pgherd.model.settings import LOCKS, KubernetesSettings
 from pgherd.rest.client import PeerClient
 
 LIMIT = 5.0
@@ -43,18 +44,28 @@ class Api:
     def __init__(self, target: Target) -> None:
         self._client = connect(KubernetesSettings(kubeconfig=target.kubeconfig), target.namespace)
         self.namespace = str(self._client.namespace)
-        name = target.cluster
-        self._lock = EndpointsLock(
-            self._client, self._client, f"{name}-ha", target.postgres_port, lambda: LIMIT, _ignore
-        )  # fmt: skip
-        self._config = EndpointsConfig(self._client, f"{name}-ha-config", _ignore)
+        name, client, port = target.cluster, self._client, target.postgres_port
+        modes = (target.lock,) if target.lock else LOCKS
+        self._locks = [
+            AnnotatedLock(client, client, KINDS[mode], f"{name}-ha", {}, port, lambda: LIMIT, _ignore) for mode in modes
+        ]
+        self._configs = [open_config(mode, client, f"{name}-ha-config", _ignore) for mode in modes]
         self._pods = ClusterPods(self._client, name, target.label_prefix, _ignore)
 
     async def lock(self) -> LockSeen:
-        return await self._lock.read(LIMIT)
+        """Of the kinds that it may have the first that is there."""
+        for lock in self._locks:
+            seen = await lock.read(LIMIT)
+            if seen.version:
+                break
+        return seen
 
     async def config(self) -> ConfigSeen:
-        return await self._config.read(LIMIT)
+        for config in self._configs:
+            seen = await config.read(LIMIT)
+            if seen.version:
+                break
+        return seen
 
     async def pods(self) -> tuple[PodSeen, ...]:
         found, _ = await self._pods.begin()

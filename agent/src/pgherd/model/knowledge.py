@@ -17,6 +17,8 @@ import msgspec
 from pgherd.model.lease import Lease
 from pgherd.model.settings import margin
 
+NAMELESS = "the lock object names no holder, and nobody released it"
+
 
 class WriteKind(enum.Enum):
     TAKE = "take"
@@ -59,6 +61,17 @@ class Knowledge(msgspec.Struct, frozen=True):
     """The largest epoch ever seen (also from the file on the volume): a smaller one is an accident."""
     trouble: str = ""
     """Why there is no record: missing, malformed, epoch went back."""
+    missing: bool = False
+    """The object is not there: it can only be made anew."""
+    lost_since: float = 0.0
+    """When the present accident was first known here; 0 when there is none."""
+    last: Lease | None = None
+    """The newest sound record seen, also by an earlier process (from the file on the volume). No accident's."""
+
+    @property
+    def base(self) -> str:
+        """The version that a write decided on this knowledge carries; "" makes the missing object anew."""
+        return "" if self.missing else self.version
 
 
 def sent(known: Knowledge, attempt: Attempt) -> Knowledge:
@@ -74,11 +87,9 @@ def refused(known: Knowledge, nonce: str) -> Knowledge:
 
 def observed(known: Knowledge, record: Lease, version: str, now: float) -> Knowledge:
     """A record was read at `now` (reply of a write, a read, or a watch event no older than the last one)."""
-    if record.epoch < known.highest_epoch:
-        return msgspec.structs.replace(
-            known, record=None, held=None, version=version,
-            trouble=f"the lock object's transitions went back from {known.highest_epoch} to {record.epoch}",
-        )  # fmt: skip
+    trouble = accident(known, record)
+    if trouble:
+        return lost(known, trouble, version, now)
     last = known.record
     # A ttl that somebody edited under the same nonce is waited out from the edit on.
     same = last is not None and (last.nonce, last.epoch, last.ttl) == (record.nonce, record.epoch, record.ttl)
@@ -96,12 +107,40 @@ def observed(known: Knowledge, record: Lease, version: str, now: float) -> Knowl
         held=held,
         unanswered=tuple(a for a in known.unanswered if a.version == version),
         highest_epoch=record.epoch,
+        last=record if record.named or record.free else known.last,
     )
 
 
-def lost(known: Knowledge, trouble: str) -> Knowledge:
-    """The lock object is missing or malformed."""
-    return msgspec.structs.replace(known, record=None, held=None, trouble=trouble)
+def accident(known: Knowledge, record: Lease) -> str:
+    """Why this record cannot have followed the newest one by any member's write; "" when it can."""
+    if record.epoch < known.highest_epoch:
+        return f"the lock object's transitions went back from {known.highest_epoch} to {record.epoch}"
+    if record.holder is None and not record.free:
+        return NAMELESS
+    if known.lost_since and record.epoch == known.highest_epoch:
+        # What heals bears an epoch of its own: this is a copy, and others may have seen a newer one.
+        return f"the lock object was lost, and is back under the old epoch {record.epoch}"
+    last = known.last
+    if last is not None and record.holder and last.epoch == record.epoch and record.serial < last.serial:
+        return f"the lock object is an old copy: write {record.serial} of epoch {record.epoch}, after {last.serial}"
+    return ""
+
+
+def lost(known: Knowledge, trouble: str, version: str, now: float) -> Knowledge:
+    """The lock object is missing (no version), malformed or older than what was seen.
+
+    A confirmed lease stays its holder's until its own deadline: nobody can have taken it. Whoever makes the lock anew
+    makes everybody wait for a whole ttl after that (decide/accident.py).
+    """
+    return msgspec.structs.replace(
+        known, record=None, trouble=trouble, version=version or known.version, missing=not version,
+        lost_since=known.lost_since or now,
+    )  # fmt: skip
+
+
+def dropped(known: Knowledge, why: str) -> Knowledge:
+    """The own lease counts as another's from now on, whatever the object says."""
+    return msgspec.structs.replace(known, record=None, held=None, trouble=why)
 
 
 def holds(known: Knowledge, now: float) -> bool:
@@ -117,7 +156,8 @@ def expires(known: Knowledge) -> float:
 
 def _shortest(held: Attempt, known: Knowledge) -> float:
     """The smallest ttl that an observer may go by (S4)."""
-    read = [known.record.ttl] if known.record else []
+    newest = known.record or known.last
+    read = [newest.ttl] if newest else []
     return min([held.ttl, *read, *(attempt.ttl for attempt in known.unanswered)])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pgherd.model.lease import Lease
 from pgherd.model.position import History, Position
 
 
@@ -28,6 +29,10 @@ class MemberStatus(msgspec.Struct, frozen=True):
     """Seconds for which the lease that it holds is still valid by its own clock; 0 when it holds none."""
     epoch_seen: int = 0
     nonce_seen: str = ""
+    epoch_tried: int = 0
+    """The largest epoch among its own writes that have no answer yet."""
+    lease_seen: Lease | None = None
+    """The newest sound record that it saw, without times: what heals a lost lock object."""
     terminating: bool = False
     server_version: int = 0
     reason: str = ""

@@ -40,6 +40,7 @@ from pgherd.model.actions import (
     KeepPrimary,
     PollPeers,
     Reason,
+    RestoreLease,
     SetInitialize,
     WriteLease,
 )
@@ -52,6 +53,7 @@ from pgherd.runtime.observer import Observer, Prober
 from pgherd.runtime.peers import Ask, Peers
 from pgherd.runtime.ports import Clock, Fence, Postgres
 from pgherd.runtime.receipts import Receipts, write_receipts
+from pgherd.runtime.restore import Restore
 from pgherd.runtime.state import State
 from pgherd.runtime.status import Status
 from pgherd.runtime.tasks import Tasks
@@ -96,6 +98,7 @@ class Agent:
         self.lock = Lock(state, stores.lock, parts.fence, clock, log)
         self.receipts = Receipts(state, identity, run, log)
         self.writer = Writer(state, self.lock, stores.lock, clock, log, self.receipts.written)
+        self.restore = Restore(state, self.lock, stores.lock, clock, log)
         self.observer = Observer(state, server, clock)
         self.prober = Prober(state, server, clock)
         self.tasks = Tasks(state, server, self.observer.observe, clock, log, self.receipts.writable)
@@ -213,6 +216,8 @@ class Agent:
         match action:
             case WriteLease():
                 self.writer.submit(action, reason)
+            case RestoreLease():
+                self.restore.order(action)
             case SetInitialize():
                 self.initialize.order(action)
             case PollPeers():
