@@ -239,7 +239,7 @@ class Faults:
             return "nothing: there is no lease to edit"
         if self.cluster.world.chance(0.5):
             self._isolate_leader()
-        kind = random.choice(["touch", "ttl", "leader", "no leader", "no holder", "epoch"])
+        kind = random.choice(["touch", "ttl", "leader", "no leader", "no holder", "epoch", "undone"])
         edited = {
             "touch": record,
             "ttl": msgspec.structs.replace(record, ttl=random.choice([1.0, record.ttl * 2])),
@@ -247,9 +247,24 @@ class Faults:
             "no leader": msgspec.structs.replace(record, leader=None),
             "no holder": msgspec.structs.replace(record, holder=None),
             "epoch": msgspec.structs.replace(record, epoch=record.epoch - 1),
-        }[kind]
+        }.get(kind)
+        if edited is None:
+            return self._edit_for_a_moment(record)
         store.lock.put(LockSeen(edited, store.next_version()))
         return f"a person edits the lock: {kind}"
+
+    def _edit_for_a_moment(self, record: Lease) -> str:
+        """A slip of the hand that is put right at once: some see it, some do not, its holder perhaps."""
+        store, world = self.cluster.store, self.cluster.world
+        broken = LockSeen(None, store.next_version(), "the lock object is malformed")
+        store.lock.put(broken)
+
+        def undo() -> None:
+            if store.lock.value is broken:
+                store.lock.put(LockSeen(record, store.next_version()))
+
+        world.after(world.between(0.0, 0.3), undo)
+        return "a person edits the lock and puts it back"
 
     def _delete_lock(self) -> None:
         """And made anew, unless an agent was faster, by a play that knows nothing of the past."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pgherd.kubernetes.store import LockSeen
+from pgherd.kubernetes.store import ConfigSeen, LockSeen
 from pgherd.model.lease import Lease
 from tests.simulation.api import Store
 from tests.simulation.cluster import Cluster
@@ -98,6 +98,35 @@ def test_the_living_holder_heals_it_and_its_postgresql_never_stops(stage: Stage,
     stage.run(2 * TTL)
     stage.until_settled()
     assert (stage.record.leader, stage.writes()) == (stage.leader, before)
+
+
+def test_what_only_the_others_saw_go_wrong_costs_the_holder_nothing(stage: Stage) -> None:
+    """They wait for a new epoch before they believe the object again, and give it one."""
+    before, record = stage.writes(), stage.record
+    stage.cut(stage.leader, API)
+    stage.edit(epoch=0)
+    stage.run(0.2)
+    stage.store.lock.put(LockSeen(record, stage.store.next_version()))
+    stage.world.cut.clear()
+    stage.run(TTL)
+    stage.until_settled()
+    assert (stage.record.leader, stage.writes()) == (stage.leader, before)
+    stage.cluster.members[stage.leader].container_ended(stage.container(stage.leader), report=False)
+    stage.run(2 * TTL)
+    assert stage.record.leader != stage.leader  # they take over as ever
+
+
+def test_a_cluster_is_made_anew_on_its_old_volumes(stage: Stage) -> None:
+    """All its objects were deleted; the volumes know the lease and whose data they have."""
+    stage.delete()
+    fresh = ConfigSeen(version=stage.store.next_version(), config=stage.store.config)
+    stage.store.configuration.put(fresh)
+    for container in stage.cluster.containers():
+        stage.cluster.members[container.member.name].container_ended(container)
+    stage.play()
+    stage.run(0.1)
+    stage.until_settled(90.0)
+    assert stage.record.epoch >= 2 and stage.store.configuration.value.initialize == stage.cluster.checks.system
 
 
 def test_a_holder_that_cannot_reach_the_api_is_waited_out(stage: Stage) -> None:

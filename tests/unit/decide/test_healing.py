@@ -114,6 +114,15 @@ def test_a_word_from_before_the_loss_does_not_count() -> None:
     assert decide(found, NOW).actions == (PollPeers(),)
 
 
+def test_a_word_from_before_the_version_that_is_there_does_not_count() -> None:
+    """The holder did not see the accident and renewed since: its newest write must not be replaced by an older one."""
+    known = losing(losing(Knowledge(last=seen(), highest_epoch=5), GONE, "8"), NOW - 0.2, "9")
+    assert (known.lost_since, known.shown_since) == (GONE, NOW - 0.2)
+    early = tuple(peer(name, word(name, seen()), asked=NOW - 0.3) for name in ("m0", "m2"))
+    assert decide(survivor(seen(), None, None, knowledge=known, peers=early), NOW).actions == (PollPeers(),)
+    assert restored(decide(survivor(seen(), word("m0", seen()), word("m2", seen()), knowledge=known), NOW)).epoch == 6
+
+
 def test_the_newest_record_is_put_back_to_be_waited_out() -> None:
     newest = seen(9, candidates=(Candidate("m2", "i2"),), ttl=20.0, pause=True)
     back = restored(decide(survivor(seen(7), word("m0", seen(8)), word("m2", newest)), NOW))

@@ -88,7 +88,7 @@ def decide(view: View, trouble: str, now: float) -> Decision | None:
     began = known.lost_since or known.first_seen
     if known.record is None and not known.lost_since:
         return Decision((), Reason("lock-lost", trouble), now + 1.0)
-    words, silent = gather(view, max(began, now - FRESH))
+    words, silent = gather(view, max(known.shown_since or began, now - FRESH))
     if silent:
         text = f"{trouble}; restored when every member has said what it saw last, not yet heard: {', '.join(silent)}"
         return Decision((PollPeers(),), Reason("lock-lost", text), now + 0.5)

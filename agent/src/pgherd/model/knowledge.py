@@ -65,6 +65,9 @@ class Knowledge(msgspec.Struct, frozen=True):
     """The object is not there: it can only be made anew."""
     lost_since: float = 0.0
     """When the present accident was first known here; 0 when there is none."""
+    shown_since: float = 0.0
+    """When the version that is there in the present accident was first seen: a word from before may lack what it says.
+    An accident that its holder did not see ends only so, while the holder goes on writing."""
     last: Lease | None = None
     """The newest sound record seen, also by an earlier process (from the file on the volume). No accident's."""
 
@@ -132,9 +135,10 @@ def lost(known: Knowledge, trouble: str, version: str, now: float) -> Knowledge:
     A confirmed lease stays its holder's until its own deadline: nobody can have taken it. Whoever makes the lock anew
     makes everybody wait for a whole ttl after that (decide/accident.py).
     """
+    same = bool(known.lost_since) and (version or known.version, not version) == (known.version, known.missing)
     return msgspec.structs.replace(
         known, record=None, trouble=trouble, version=version or known.version, missing=not version,
-        lost_since=known.lost_since or now,
+        lost_since=known.lost_since or now, shown_since=known.shown_since if same else now,
     )  # fmt: skip
 
 
