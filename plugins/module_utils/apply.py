@@ -28,10 +28,12 @@ R = TypeVar("R")
 # A later wave needs an earlier one: a binding its Role, Endpoints a Service's address, pods everything.
 WAVES: Sequence[frozenset[str]] = (
     frozenset({"ServiceAccount", "Role", "Secret", "ConfigMap", "Service", "PersistentVolumeClaim"}),
-    frozenset({"RoleBinding", "Endpoints", "PodDisruptionBudget"}),
+    frozenset({"RoleBinding", "Endpoints", "EndpointSlice", "PodDisruptionBudget"}),
     frozenset({"StatefulSet"}),
 )
 APPLIED_KINDS = tuple(sorted(kind for wave in WAVES for kind in wave))
+
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 
 # `$(Service/demo-ha:spec.clusterIP)`: a value that another object gets from the API server.
 REFERENCE = re.compile(r"\$\((?P<kind>[A-Za-z]+)/(?P<name>[-a-z0-9.]+):(?P<field>[A-Za-z.]+)\)")
@@ -268,7 +270,14 @@ def surplus(live: Live, scope: Scope, wanted: Iterable[tuple[str, str]], purge: 
     """Objects of ours that are no longer declared; volumes only when they are to be purged."""
     keep = set(wanted)
     kinds = set(APPLIED_KINDS) - (set() if purge else {"PersistentVolumeClaim"})
-    return [item for key, item in sorted(live.items()) if key[0] in kinds and key not in keep and scope.owns(item)]
+    ours = [item for key, item in sorted(live.items()) if key[0] in kinds and key not in keep and scope.owns(item)]
+    return [item for item in ours if not by_controller(item)]
+
+
+def by_controller(live: Definition) -> bool:
+    """A slice that Kubernetes made for a Service, or mirrored from Endpoints, with all their labels."""
+    manager = (live["metadata"].get("labels") or {}).get(MANAGED_BY, "")
+    return bool(live["kind"] == "EndpointSlice" and manager.endswith(".k8s.io"))
 
 
 def delete(api: Api, item: Definition, check: bool) -> Outcome:

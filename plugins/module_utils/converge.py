@@ -19,15 +19,16 @@ from .apply import (
     Refused,
     Scope,
     apply_all,
+    by_controller,
     create_once,
     delete,
     in_parallel,
     observe,
     surplus,
 )
-from .client import Api
+from .client import Api, ApiError
 from .configuration import apply_configuration
-from .names import key_of, path
+from .names import CONFIGURATION_KINDS, key_of, path
 from .overlay import overlay
 
 PODS_GONE_SECONDS = 120.0
@@ -48,7 +49,14 @@ class Wanted:
     conflict: str = "fail"
     keep: Sequence[str] = ()
     lock: str | None = None
+    lock_kind: str = "Endpoints"
     purge: bool = False
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is listed: an API server may have dropped Endpoints, and slices are mirrored from them where not."""
+        other = {"Endpoints": "EndpointSlice", "EndpointSlice": "Endpoints"}[self.lock_kind]
+        return tuple(kind for kind in APPLIED_KINDS if kind != other)
 
     @property
     def scope(self) -> Scope:
@@ -57,16 +65,18 @@ class Wanted:
 
 def converge(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
     """Everything that can be refused is looked at before the first write."""
+    _refuse_other_lock(api, wanted)
     objects = overlay(wanted.objects, wanted.patches)
     secrets = [{"kind": "Secret", "metadata": {"name": each["secret"], "namespace": wanted.namespace}}
                for each in wanted.users]  # fmt: skip
-    live = observe(api, wanted.scope, APPLIED_KINDS, [*objects, *wanted.create_once, *secrets])
+    live = observe(api, wanted.scope, wanted.kinds, [*objects, *wanted.create_once, *secrets])
     names = {key_of(each) for each in [*objects, *wanted.create_once, *secrets]}
     names |= {("Secret", name) for name in wanted.keep}
     # The agents' memory, whatever labels somebody gave it.
-    names |= {("Endpoints", name) for name in (wanted.lock, wanted.configuration) if name}
+    kinds = (wanted.lock_kind, CONFIGURATION_KINDS[wanted.lock_kind])
+    names |= {(kind, name) for kind, name in zip(kinds, (wanted.lock, wanted.configuration), strict=True) if name}
     gone = surplus(live, wanted.scope, names, wanted.purge)
-    _protect_leader(live, wanted.lock, gone)
+    _protect_leader(live, (wanted.lock_kind, wanted.lock or ""), gone)
     outcomes = list[Outcome]()
     for each in wanted.create_once:
         outcomes.append(_made_once(api, wanted, each, live, check))
@@ -78,18 +88,41 @@ def converge(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
 
 def _made_once(api: Api, wanted: Wanted, definition: Mapping[str, Any], live: Live, check: bool) -> Outcome:
     found = live.get(key_of(definition))
-    if found is not None and definition["metadata"]["name"] == wanted.configuration and _is_lock_kind(definition):
+    if found is not None and key_of(definition) == (CONFIGURATION_KINDS[wanted.lock_kind], wanted.configuration):
         return apply_configuration(api, definition, found, wanted.conflict, check)
     return create_once(api, definition, found, check)
 
 
-def _is_lock_kind(definition: Mapping[str, Any]) -> bool:
-    return bool(definition["kind"] == "Endpoints")
+def _refuse_other_lock(api: Api, wanted: Wanted) -> None:
+    """Members of one cluster with two locks would be two clusters (S1): the kind of a lock never changes."""
+    other = {
+        "Endpoints": [("ConfigMap", wanted.configuration)],
+        "EndpointSlice": [("Endpoints", wanted.lock), ("Endpoints", wanted.configuration)],
+    }[wanted.lock_kind]
+    for kind, name in other:
+        if name and _is_there(api, path(kind, wanted.namespace, name)):
+            mode = "endpointslice" if wanted.lock_kind == "Endpoints" else "endpoints"
+            raise Refused(
+                f"postgres_lock: {kind} {name} in namespace {wanted.namespace} says that the lock of this cluster is "
+                f"{mode}, and that cannot be changed while the cluster is there. Set postgres_lock to {mode}, or "
+                "delete the cluster (its volumes are kept) and make it anew. Nothing was changed."
+            )
 
 
-def _protect_leader(live: Live, lock: str | None, gone: Sequence[Mapping[str, Any]]) -> None:
+def _is_there(api: Api, where: str) -> bool:
+    """An API server without Endpoints, and an account that may not look for them, have none."""
+    try:
+        api.request("GET", where)
+    except ApiError as error:
+        if error.status not in (403, 404):
+            raise
+        return False
+    return True
+
+
+def _protect_leader(live: Live, lock: tuple[str, str], gone: Sequence[Mapping[str, Any]]) -> None:
     """Scale-down must not take the primary away: its clients would notice, and a switchover costs them less."""
-    annotations = live.get(("Endpoints", lock or ""), {}).get("metadata", {}).get("annotations") or {}
+    annotations = live.get(lock, {}).get("metadata", {}).get("annotations") or {}
     leader = annotations.get("leader", "")
     for each in gone:
         if each["kind"] == "StatefulSet" and leader == f"{each['metadata']['name']}-0":
@@ -107,13 +140,13 @@ def _last_wave_first(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def remove(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
     """Delete the cluster: its pods first and until they are gone, then the rest; volumes only when purged."""
-    live = observe(api, wanted.scope, APPLIED_KINDS)
+    live = observe(api, wanted.scope, wanted.kinds)
     sets = [item for (kind, dummy), item in sorted(live.items()) if kind == "StatefulSet"]
     outcomes = in_parallel(lambda item: delete(api, item, check), sets)
     if not check:
         _pods_gone(api, wanted.scope)
         # Controllers have deleted what they had made meanwhile.
-        live = observe(api, wanted.scope, APPLIED_KINDS)
+        live = observe(api, wanted.scope, wanted.kinds)
     kept = {"StatefulSet"} | (set() if wanted.purge else {"PersistentVolumeClaim"})
     rest = _last_wave_first([item for (kind, dummy), item in sorted(live.items()) if kind not in kept])
     rest = [item for item in rest if not _of_controller(item, live)]
@@ -121,7 +154,9 @@ def remove(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
 
 
 def _of_controller(item: Mapping[str, Any], live: Live) -> bool:
-    """Endpoints of a Service with a selector: its controller deletes them with the Service."""
+    """Endpoints or a slice of a Service with a selector: its controller deletes them with the Service."""
+    if by_controller(item):
+        return True
     service = live.get(("Service", item["metadata"]["name"]))
     return bool(item["kind"] == "Endpoints" and service and service["spec"].get("selector"))
 

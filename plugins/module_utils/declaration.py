@@ -19,6 +19,7 @@ from .names import (
     DNS_LABEL,
     DNS_NAME,
     LABEL_PREFIX,
+    LOCK_KINDS,
     LONGEST_CLUSTER_AND_SET,
     LONGEST_MEMBER,
     SERVICE_NAME,
@@ -44,6 +45,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_image_pull_secrets": [],
     "postgres_instances": [{"name": "instance1", "replicas": 1, "storage": "1Gi"}],
     "postgres_label_prefix": "pgherd.dev/",
+    "postgres_lock": "endpoints",
     "postgres_loop_wait": 3,
     "postgres_maximum_lag_on_failover": 1048576,
     "postgres_member_slots_ttl": 1800,
@@ -153,10 +155,13 @@ def _identity(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
         "must be a DNS name followed by a slash, such as pgherd.dev/",
     )
     common = {f"{prefix}cluster": name}
+    lock = problems.choice("postgres_lock", values["postgres_lock"], tuple(LOCK_KINDS))
     return {
         "name": name,
         "namespace": str(namespace),
         "prefix": prefix,
+        "lock": lock,
+        "lock_kind": LOCK_KINDS.get(lock, "Endpoints"),
         "selector": common,
         "owned": {f"{prefix}applied-by": "play"},
         "labels": {**common, f"{prefix}applied-by": "play"},

@@ -26,6 +26,7 @@ LONGEST_MEMBER = LONGEST_CLUSTER_AND_SET + len("--xxxx")
 KINDS: Mapping[str, tuple[str, str]] = {
     "ConfigMap": ("/api/v1", "configmaps"),
     "Endpoints": ("/api/v1", "endpoints"),
+    "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
     "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
     "Pod": ("/api/v1", "pods"),
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
@@ -36,6 +37,10 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "ServiceAccount": ("/api/v1", "serviceaccounts"),
     "StatefulSet": ("/apis/apps/v1", "statefulsets"),
 }
+
+# `postgres_lock` -> kind of the object that is lock and address of the primary's Service; the configuration goes along.
+LOCK_KINDS: Mapping[str, str] = {"endpoints": "Endpoints", "endpointslice": "EndpointSlice"}
+CONFIGURATION_KINDS: Mapping[str, str] = {"Endpoints": "Endpoints", "EndpointSlice": "ConfigMap"}
 
 
 def path(kind: str, namespace: str, name: str | None = None) -> str:
@@ -85,15 +90,16 @@ def rendered_names(cluster: Mapping[str, Any]) -> dict[str, list[str]]:
     """Names of what role cluster renders, by kind. A unit test compares them with the templates."""
     name = cluster["name"]
     members = [each["name"] for each in cluster["members"]]
+    services = ["ha", *(["ha-config"] if cluster["lock"] == "endpoints" else []), "pods", "primary", "replicas"]
     budgets = [f"{name}-set-{each['name']}" for each in cluster["sets"] if each["replicas"] > 1]
     return {
         "ConfigMap": [f"{name}-config"],
-        "Endpoints": [f"{name}-primary"],
+        cluster["lock_kind"]: [f"{name}-primary"],
         "PersistentVolumeClaim": [f"{each}-pgdata" for each in members],
         **({"PodDisruptionBudget": budgets} if budgets else {}),
         "Role": [f"{name}-instance"],
         "RoleBinding": [f"{name}-instance"],
-        "Service": [f"{name}-{each}" for each in ("ha", "ha-config", "pods", "primary", "replicas")],
+        "Service": [f"{name}-{each}" for each in services],
         "ServiceAccount": [f"{name}-instance"],
         "StatefulSet": members,
     }

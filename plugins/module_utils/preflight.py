@@ -16,7 +16,6 @@ _MANAGE = ("get", "list", "create", "patch", "delete")
 # What the play does itself, and what it hands on to the pods: nobody may grant a right that he does not have.
 RIGHTS: Mapping[str, tuple[str, ...]] = {
     "ConfigMap": (*_MANAGE, "watch"),
-    "Endpoints": (*_MANAGE, "watch"),
     "PersistentVolumeClaim": _MANAGE,
     "Pod": ("list", "watch", "patch"),
     "PodDisruptionBudget": _MANAGE,
@@ -27,15 +26,24 @@ RIGHTS: Mapping[str, tuple[str, ...]] = {
     "ServiceAccount": _MANAGE,
     "StatefulSet": _MANAGE,
 }
+_LOCK_RIGHTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "Endpoints": {"Endpoints": (*_MANAGE, "watch")},
+    "EndpointSlice": {"EndpointSlice": (*_MANAGE, "watch"), "ConfigMap": (*_MANAGE, "watch")},
+}
 _REVIEWS = "/apis/authorization.k8s.io/v1"
 
 
-def problems(api: Api, namespace: str, node_ports: Mapping[int, str]) -> list[str]:
+def rights(lock_kind: str) -> dict[str, tuple[str, ...]]:
+    """Verbs by kind, with a lock of that kind."""
+    return {**RIGHTS, **_LOCK_RIGHTS[lock_kind]}
+
+
+def problems(api: Api, namespace: str, node_ports: Mapping[int, str], lock_kind: str = "Endpoints") -> list[str]:
     """Everything that stands in the way, each in a sentence; raises Unreachable when nobody answers.
 
     `node_ports` maps a wanted node port to the Service of ours that asks for it.
     """
-    missing = list(_missing_rights(api, namespace))
+    missing = list(_missing_rights(api, namespace, rights(lock_kind)))
     if not _namespace_exists(api, namespace):
         return [
             f"namespace {namespace} does not exist. The play never makes namespaces: "
@@ -63,7 +71,7 @@ def _namespace_exists(api: Api, namespace: str) -> bool:
     return True
 
 
-def _missing_rights(api: Api, namespace: str) -> Iterator[tuple[str, str]]:
+def _missing_rights(api: Api, namespace: str, needed: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
     """One review of all rules first; whatever it does not show is asked for one by one."""
     review = {
         "apiVersion": "authorization.k8s.io/v1",
@@ -73,7 +81,7 @@ def _missing_rights(api: Api, namespace: str) -> Iterator[tuple[str, str]]:
     rules = api.request("POST", f"{_REVIEWS}/selfsubjectrulesreviews", review)["status"]["resourceRules"]
     asked = [
         (verb, group, resource)
-        for kind, verbs in RIGHTS.items()
+        for kind, verbs in needed.items()
         for group, resource in [(_group(kind), KINDS[kind][1])]
         for verb in verbs
         if not _granted(rules, verb, group, resource)

@@ -27,15 +27,15 @@ class Situation:
 
 
 def situation(
-    api: Api, namespace: str, lock_name: str, members: Sequence[str], selector: Mapping[str, str], prefix: str
+    api: Api, namespace: str, lock: tuple[str, str], members: Sequence[str], selector: Mapping[str, str], prefix: str
 ) -> Situation:
-    """One look at pods and lock. `members` are pod names; with none given, those that are there are shown."""
+    """One look at pods and lock (kind, name). `members` are pod names; without any, those that are there are shown."""
     pods = api.request("GET", path("Pod", namespace), query=Scope(namespace, selector).query())["items"]
     by_name = {pod["metadata"]["name"]: pod for pod in pods if f"{prefix}instance" in _labels(pod)}
-    lock = _annotations(api, path("Endpoints", namespace, lock_name))
+    annotations = _annotations(api, path(lock[0], namespace, lock[1]))
     names = list(members) or sorted(by_name)
-    shown = tuple(_member(name, by_name.get(name), lock.get("leader", ""), prefix) for name in names)
-    return Situation(shown, lock, tuple(_missing(shown, lock, lock_name)))
+    shown = tuple(_member(name, by_name.get(name), annotations.get("leader", ""), prefix) for name in names)
+    return Situation(shown, annotations, tuple(_missing(shown, annotations, " ".join(lock))))
 
 
 def _annotations(api: Api, where: str) -> dict[str, str]:
@@ -85,7 +85,7 @@ def _joined(reason: str, message: str | None) -> str:
 
 def _missing(members: Sequence[Mapping[str, Any]], lock: Mapping[str, str], lock_name: str) -> Iterator[str]:
     if not lock.get("leader"):
-        yield f"no leader in Endpoints {lock_name}"
+        yield f"no leader in {lock_name}"
     for member in members:
         if not member["ready"]:
             yield f"{member['name']} is not ready ({member['state']})"

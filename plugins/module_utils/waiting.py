@@ -20,7 +20,13 @@ SHORTEST_SLEEP = 0.2
 
 
 def wait(
-    api: Api, namespace: str, selector: str, look: Callable[[], T], done: Callable[[T], bool], seconds: float
+    api: Api,
+    namespace: str,
+    selector: str,
+    look: Callable[[], T],
+    done: Callable[[T], bool],
+    seconds: float,
+    lock_kind: str = "Endpoints",
 ) -> T:
     """The last thing that `look` saw: done, or what there was when the time was up.
 
@@ -31,7 +37,7 @@ def wait(
     if done(seen) or seconds <= 0:
         return seen
     changed = threading.Event()
-    for kind in ("Pod", "Endpoints"):
+    for kind in ("Pod", lock_kind):
         arguments = (api, path(kind, namespace), selector, seconds, changed)
         threading.Thread(target=_note_changes, args=arguments, daemon=True).start()
     while not done(seen) and (left := deadline - time.monotonic()) > 0:

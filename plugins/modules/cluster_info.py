@@ -42,6 +42,11 @@ options:
     description: Prefix of the cluster's labels.
     type: str
     default: pgherd.dev/
+  lock_kind:
+    description: Kind of the lock.
+    type: str
+    choices: [Endpoints, EndpointSlice]
+    default: Endpoints
   wait:
     description: Whether to wait until the cluster is as declared.
     type: bool
@@ -98,26 +103,27 @@ def main() -> None:
         "members": {"type": "list", "elements": "str", "default": []},
         "selector": {"type": "dict", "required": True},
         "label_prefix": {"type": "str", "default": "pgherd.dev/"},
+        "lock_kind": {"type": "str", "choices": ["Endpoints", "EndpointSlice"], "default": "Endpoints"},
         "wait": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 300},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     params, api = module.params, connect(module)
     selector = ",".join(f"{name}={value}" for name, value in params["selector"].items())
-    seconds = params["wait_timeout"] if params["wait"] else 0
+    seconds, kind = params["wait_timeout"] if params["wait"] else 0, params["lock_kind"]
 
     def look() -> Situation:
         return situation(
             api,
             params["namespace"],
-            f"{params['cluster']}-ha",
+            (params["lock_kind"], f"{params['cluster']}-ha"),
             params["members"],
             params["selector"],
             params["label_prefix"],
         )
 
     try:
-        seen = wait(api, params["namespace"], selector, look, lambda found: not found.missing, seconds)
+        seen = wait(api, params["namespace"], selector, look, lambda found: not found.missing, seconds, kind)
     except (ApiError, Unreachable) as error:
         # With wait the action plugin looks again while there is time: an API server may come back.
         passing = params["wait"] and (isinstance(error, Unreachable) or error.status >= 500)

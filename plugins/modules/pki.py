@@ -74,6 +74,11 @@ options:
     description: Node ports that the cluster asks for, each with the Service that asks.
     type: dict
     default: {}
+  lock_kind:
+    description: Kind of the cluster's lock; the right to manage such objects is asked for.
+    type: str
+    choices: [Endpoints, EndpointSlice]
+    default: Endpoints
   selector:
     description: Labels by which the cluster's objects are found.
     type: dict
@@ -155,7 +160,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     namespace, api = params["namespace"], connect(module)
     ports = {int(port): service for port, service in params["node_ports"].items()}
     try:
-        found = preflight.problems(api, namespace, ports)
+        found = preflight.problems(api, namespace, ports, params["lock_kind"])
     except (ApiError, Unreachable) as error:
         module.fail_json(msg=f"{error}. Nothing was changed.")
     if found:
@@ -189,6 +194,7 @@ def main() -> None:
         "common_name": {"type": "str", "required": True},
         "certificates": {"type": "list", "elements": "dict", "required": True, "options": CERTIFICATE},
         "node_ports": {"type": "dict", "default": {}},
+        "lock_kind": {"type": "str", "choices": ["Endpoints", "EndpointSlice"], "default": "Endpoints"},
         "selector": {"type": "dict", "required": True},
         "labels": {"type": "dict", "required": True},
     }

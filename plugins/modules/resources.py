@@ -87,8 +87,15 @@ options:
     elements: str
     default: []
   lock:
-    description: Name of the Endpoints whose annotation C(leader) names a member that must not be pruned.
+    description: Name of the lock, whose annotation C(leader) names a member that must not be pruned.
     type: str
+  lock_kind:
+    description:
+      - Kind of the lock. With V(EndpointSlice) the object of O(configuration) is a ConfigMap, else an Endpoints.
+      - The kind of a cluster that is there cannot be changed, which is refused before anything is.
+    type: str
+    choices: [Endpoints, EndpointSlice]
+    default: Endpoints
   members:
     description: Pod names of the declared members; with them the result says what the cluster lacks to be ready.
     type: list
@@ -178,6 +185,7 @@ OPTIONS = {
     "conflict": {"type": "str", "choices": ["fail", "inventory", "cluster"], "default": "fail"},
     "keep": {"type": "list", "elements": "str", "default": [], "no_log": False},
     "lock": {"type": "str"},
+    "lock_kind": {"type": "str", "choices": ["Endpoints", "EndpointSlice"], "default": "Endpoints"},
     "purge": {"type": "bool", "default": False},
 }
 READINESS = {
@@ -193,7 +201,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     bring = remove if params["state"] == "absent" else converge
     result = report(bring(api, wanted, module.check_mode), wanted.namespace, module._diff)
     if params["members"] and wanted.lock:
-        look = (api, wanted.namespace, wanted.lock, params["members"], wanted.selector, params["label_prefix"])
+        lock = (wanted.lock_kind, wanted.lock)
+        look = (api, wanted.namespace, lock, params["members"], wanted.selector, params["label_prefix"])
         result["missing"] = list(situation(*look).missing)
     return result
 

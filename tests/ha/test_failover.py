@@ -109,6 +109,7 @@ def test_an_idle_cluster_writes_the_lock_only_to_renew_it(running: Cluster) -> N
     assert len(seen) <= 8
 
 
+@pytest.mark.parametrize("cluster", ["endpoints", "endpointslice"], indirect=True)
 def test_a_silent_node_is_failed_over_after_ttl(running: Cluster, leader: Member, writers: dict[str, Writer]) -> None:
     began = time.monotonic()
     running.vanish(leader)
@@ -204,3 +205,39 @@ def test_a_killed_container_is_taken_back_in_place(
 def any_new(writers: dict[str, Writer], leader: Member, before: int) -> bool:
     others = any(writer.acks for name, writer in writers.items() if name != leader.name)
     return others or len(writers[leader.name].acks) > before + 10
+
+
+@pytest.mark.parametrize("cluster", ["endpoints", "endpointslice"], indirect=True)
+def test_a_deleted_lock_object_costs_no_failover(running: Cluster, leader: Member, writers: dict[str, Writer]) -> None:
+    before = len(writers[leader.name].acks)
+    running.objects.locks.delete_lock()
+    eventually("the lock again", lambda: running.objects.annotations()["transitions"] == "2", running.ttl)
+    eventually("writes", lambda: len(writers[leader.name].acks) > before + 100, 15)
+    assert running.leader() is leader and running.timeline(leader) == 1
+    times = [ack.done for ack in writers[leader.name].acks]
+    print(f"lock deleted: gap {max(b - a for a, b in itertools.pairwise(times)):.2f} s")
+    assert max(b - a for a, b in itertools.pairwise(times)) < 1.0
+    eventually("its candidates", lambda: len(running.candidates()) == 2, 10)
+    assert not any(writer.acks for name, writer in writers.items() if name != leader.name)
+    assert running.objects.history() == []
+
+
+def test_a_lock_that_is_lost_with_its_holder_waits_for_everybodys_word(
+    running: Cluster, leader: Member, writers: dict[str, Writer]
+) -> None:
+    running.vanish(leader)
+    running.objects.locks.delete_lock()
+    running.objects.locks.create_lock(running.ttl)  # a play that knows nothing of the past
+    time.sleep(2 * running.ttl)
+    assert running.objects.annotations()["transitions"] == "0"  # its holder may know of a newer one, and be alive
+    running.come_back(leader)
+    new = eventually("a writable leader", running.writable, running.ttl + 20)
+    assert int(running.objects.annotations()["transitions"]) >= 3  # restored, then taken
+    eventually("a write on it", lambda: writers[new.name].acks[-1].sent > leader_ended(writers, leader, new), 10)
+    if new is not leader:
+        check_one_primary_at_a_time(writers[leader.name].acks, writers[new.name].acks)
+    check_rejoined(running, new)
+
+
+def leader_ended(writers: dict[str, Writer], leader: Member, new: Member) -> float:
+    return 0.0 if new is leader else writers[leader.name].acks[-1].done

@@ -66,6 +66,8 @@ class Store:
     weather: Weather = field(default_factory=Weather)
     version: int = 1
     written: list[Callable[[str, Lease | None, Lease], None]] = field(default_factory=list)
+    copies: list[Lease] = field(default_factory=list)
+    """Every record that was ever written: what a backup of the API server may bring back."""
 
     def __post_init__(self) -> None:
         free = Lease(leader=None, epoch=0, ttl=self.ttl, released=0)
@@ -82,11 +84,12 @@ class Store:
     def write_lock(self, who: str, record: Lease, version: str) -> LockSeen:
         before = self.lock.value
         if before.version != version:
-            raise Conflict("patch endpoints: the object has been modified")
+            raise Conflict("the object has been modified, or is there already")
         new = through_annotations(record, self.next_version())
         assert new.record is not None
         for hook in self.written:
             hook(who, before.record, new.record)
+        self.copies.append(new.record)
         self.world.say(who, f"lock <- {describe(new.record)}")
         self.lock.put(new)
         return new

@@ -1,6 +1,6 @@
 """What happens to a cluster: each fault is drawn by chance, has its effect at once, and heals by itself.
 
-A fault that only a person can heal (a deleted or edited lock object, volumes with the only copy emptied) says so:
+A fault that only a person can heal (a deleted configuration, volumes with the only copy emptied) says so:
 then safety is checked and liveness is not asked for.
 """
 
@@ -43,7 +43,8 @@ class Faults:
             (6, self.kill_container), (4, self.freeze_agent), (3, self.kill_agent), (4, self.freeze_node),
             (5, self.kill_node), (2, self.empty_volume), (4, self.partition), (4, self.cut_off), (3, self.api_down),
             (4, self.api_bad), (4, self.terminate), (4, self.kill_postmaster), (2, self.edit_lock),
-            (1, self.delete_lock), (1, self.delete_config), (2, self.step_clock), (1, self.swap_volume),
+            (3, self.delete_lock), (2, self.bring_back_lock), (2, self.forget_takeover),
+            (1, self.delete_config), (2, self.step_clock), (1, self.swap_volume),
             (2, self.kill_everything), (3, self.force_delete), (2, self.lose_memory), (2, self.change_timing),
             (2, self.stop_writes), (8, self.deceive), (5, self.ask_switchover), (2, self.ask_member),
             (6, self.api_gone), (4, Maintenance(self).strike),
@@ -312,7 +313,7 @@ class Faults:
             return "nothing: there is no lease to edit"
         if self.cluster.world.chance(0.5):
             self._isolate_leader()
-        kind = random.choice(["touch", "ttl", "leader", "no leader", "no holder", "epoch"])
+        kind = random.choice(["touch", "ttl", "leader", "no leader", "no holder", "epoch", "undone"])
         edited = {
             "touch": record,
             "ttl": msgspec.structs.replace(record, ttl=random.choice([1.0, record.ttl * 2])),
@@ -320,24 +321,91 @@ class Faults:
             "no leader": msgspec.structs.replace(record, leader=None),
             "no holder": msgspec.structs.replace(record, holder=None),
             "epoch": msgspec.structs.replace(record, epoch=record.epoch - 1),
-        }[kind]
-        self.person = self.person or kind not in ("touch", "ttl")
+        }.get(kind)
+        if edited is None:
+            return self._edit_for_a_moment(record)
         store.lock.put(LockSeen(edited, store.next_version()))
         return f"a person edits the lock: {kind}"
 
-    def delete_lock(self) -> str:
-        """And made anew by a play that knows nothing of the past, while the leader may be cut off."""
+    def _edit_for_a_moment(self, record: Lease) -> str:
+        """A slip of the hand that is put right at once: some see it, some do not, its holder perhaps."""
         store, world = self.cluster.store, self.cluster.world
-        if not self._with_data():
-            return "nothing: only the lock remembers that there was a cluster"
-        self.person = True
-        if world.chance(0.5):
-            self._isolate_leader()
+        broken = LockSeen(None, store.next_version(), "the lock object is malformed")
+        store.lock.put(broken)
+
+        def undo() -> None:
+            if store.lock.value is broken:
+                store.lock.put(LockSeen(record, store.next_version()))
+
+        world.after(world.between(0.0, 0.3), undo)
+        return "a person edits the lock and puts it back"
+
+    def _delete_lock(self) -> None:
+        """And made anew, unless an agent was faster, by a play that knows nothing of the past."""
+        store, world = self.cluster.store, self.cluster.world
         store.next_version()
         store.lock.put(LockSeen(None, trouble="the lock object is missing"))
-        again = Lease(leader=None, epoch=0, ttl=store.ttl, released=0)
-        world.after(world.between(0.1, 1.0), lambda: store.lock.put(LockSeen(again, store.next_version())))
-        return "the lock object is deleted, and made anew"
+
+        def play() -> None:
+            if store.lock.value.record is None and not store.lock.value.version:
+                again = Lease(leader=None, epoch=0, ttl=store.ttl, released=0)
+                store.lock.put(LockSeen(again, store.next_version()))
+
+        world.after(world.random.choice([world.between(0.0, 0.05), world.between(0.1, 1.0), 60.0]), play)
+
+    def delete_lock(self) -> str:
+        """While its holder may see nothing, or no object, or no other member; perhaps a second time."""
+        world, record = self.cluster.world, self.cluster.store.lock.value.record
+        if not self._with_data():
+            return "nothing: only the lock remembers that there was a cluster"
+        kind = world.random.choice(["", "", "alone", "without the API", "soon alone"])
+        if kind == "alone":
+            self._isolate_leader()
+        elif kind == "without the API" and record is not None and record.leader in self.cluster.members:
+            self._isolate(record.leader, [API], ("to", "from"), self._length())
+        elif kind == "soon alone":
+            world.after(world.between(0.0, 3.0), self._isolate_leader)
+        self._delete_lock()
+        if world.chance(0.2):
+            world.after(world.between(0.0, 12.0), self._delete_lock)
+        return f"the lock object is deleted, its holder is {kind or 'well'}"
+
+    def bring_back_lock(self) -> str:
+        """The API server is restored from a backup: an old copy of the record, with versions that go on."""
+        store, world = self.cluster.store, self.cluster.world
+        copies = [copy for copy in store.copies if self._known_as_old(copy)]
+        if not copies:
+            return "nothing: nobody could tell an old copy of the lock"
+        copy = world.random.choice(copies[-world.random.choice([3, 10, len(copies)]) :])
+        if world.chance(0.5):
+            self._isolate_leader()
+        store.lock.put(LockSeen(copy, store.next_version()))
+        return f"the lock object is the copy of epoch {copy.epoch}, write {copy.serial}"
+
+    def _known_as_old(self, copy: Lease) -> bool:
+        """Whether every member with data has seen a newer record: who has not, and is alone, must believe it."""
+        seen = [member.remembers() for member in self._with_data()]
+        records = [each.record if each else None for each in seen]
+        return all(record and (record.epoch, record.serial) > (copy.epoch, copy.serial) for record in records)
+
+    def forget_takeover(self) -> str:
+        """One member misses that another one took over, and hears of nothing when the lock is deleted after that."""
+        world, record = self.cluster.world, self.cluster.store.lock.value.record
+        if len(self.cluster.names) < 3 or record is None or record.leader not in self.cluster.members:
+            return "nothing: there is nobody to take over from, or nobody to miss it"
+        leader, length = self.cluster.members[record.leader], 2 * record.ttl + 10.0
+        behind = world.random.choice([name for name in self.cluster.names if name != leader.name])
+        others = [name for name in self.cluster.names if name != behind]
+        self._isolate(behind, [API, *others], ("to", "from"), length)
+        self._power_off(leader, length + 30.0)
+
+        def end() -> None:
+            self._delete_lock()
+            for name in others:
+                self._power_off(self.cluster.members[name], 30.0)
+
+        world.after(length - 0.5, end)
+        return f"{behind} misses who follows {leader.name}, the lock is deleted, and all others lose power"
 
     def delete_config(self) -> str:
         """What an agent that starts from now on can learn of the cluster's identity, others must tell it (S6)."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pgherd.model.lease import Candidate, Lease
 from pgherd.model.promises import Question
+from pgherd.runtime.seen import LeaseSeen
 from tests.simulation.database import Branch, Data
 from tests.simulation.tagging import cascades, never_leads
 from tests.simulation.world import Violation
@@ -55,6 +56,8 @@ class Checks:
         """By member: when its data became other data."""
         self.reported: set[str] = set()
         """Containers whose death a kubelet has reported."""
+        self._nonces: set[str] = set()
+        """Of every write: a record with one of them is a restored one, and makes nobody a holder."""
         self.system: str | None = None
         self.primaries = 0
         """Promotions and publications seen: a run without any proves nothing."""
@@ -114,6 +117,10 @@ class Checks:
         world, member = self._cluster.world, self._cluster.members[who]
         if after.leader is None or after.holder is None:
             return
+        if after.nonce in self._nonces:
+            self._restored(who, after)
+            return
+        self._nonces.add(after.nonce)
         if before is not None and before.pause and not after.pause:
             self._resumed[who] = world.now
         self._named[who] = (after.epoch, tuple(candidate.member for candidate in after.candidates))
@@ -159,6 +166,22 @@ class Checks:
         if silent:
             self._fail(f"S8 {who} takes the lease with data of no candidate, and {', '.join(silent)} did not answer")
 
+    def _restored(self, who: str, after: Lease) -> None:
+        """A lost lock is put back for everybody to wait out: under an epoch of its own, and given to nobody."""
+        seen = max((memory.epoch for memory in self._memories()), default=0)
+        if after.epoch <= seen:
+            self._fail(f"S2 {who} restores the lock under epoch {after.epoch}, and {seen} was seen")
+
+    def _memories(self) -> list[LeaseSeen]:
+        return [memory for member in self._cluster.members.values() if (memory := member.remembers()) is not None]
+
+    def _forgotten(self, branch: Branch) -> bool:
+        """Whether a timeline went with the only volume that had it, and nothing speaks of it any more."""
+        records = [*(memory.record for memory in self._memories()), self._cluster.store.lock.value.record]
+        spoken = [record.holder.writable for record in records if record is not None and record.holder is not None]
+        data = [member.volume.data for member in self._cluster.members.values()]
+        return max(spoken, default=0) < branch.timeline and not any(each and branch in each.line for each in data)
+
     def _publishing(self, who: str, after: Lease) -> None:
         """Clients are sent where writes were accepted, on the timeline that the lease names.
 
@@ -192,8 +215,12 @@ class Checks:
             self._fail(f"S2 {name} becomes a primary while {self._holder} holds the lease")
         if never_leads(self._cluster.tags, name):
             self._fail(f"tags: {name} becomes a primary and has nofailover")
-        if self._published is not None and self._published not in data.line:
-            self._fail(f"S2 {name} becomes a primary without timeline {self._published.timeline} in its history")
+        published = self._published
+        if published is not None and self._forgotten(published):
+            self._timelines = {number for number in self._timelines if number < published.timeline}
+            again, published = timeline in self._timelines, None
+        if published is not None and published not in data.line:
+            self._fail(f"S2 {name} becomes a primary without timeline {published.timeline} in its history")
         if again:
             self._fail(f"S2 timeline {timeline} is made a second time, by {name}")
 

@@ -17,6 +17,7 @@ from pgherd.runtime.agent import Agent, Parts
 from pgherd.runtime.container import Container as ContainerFile
 from pgherd.runtime.log import Log
 from pgherd.runtime.peers import Heard
+from pgherd.runtime.seen import LeaseSeen, read_seen
 from tests.simulation.api import Client, SimConfig, SimLock, SimRequests, SimSecrets
 from tests.simulation.database import Volume
 from tests.simulation.fence import Fence, Instance, Link
@@ -314,6 +315,10 @@ class Member:
             version=17, bin_directory="/nowhere", data_directory=str(self.folder / "data"), state_directory=str(state)
         )
         return Settings(cluster="demo", postgres=server, members=self.cluster.names, tags=self.cluster.tags)
+
+    def remembers(self) -> LeaseSeen | None:
+        """What its volume says of the lock."""
+        return read_seen(self.folder / "state" / "lease-seen.json")
 
     # The kubelet.
 

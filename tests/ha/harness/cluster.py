@@ -42,11 +42,13 @@ def verifier(password: str) -> str:
 
 
 class Cluster:
-    def __init__(self, kubeconfig: Path, base: Path, size: int = 3, **configuration: Any) -> None:
+    def __init__(
+        self, kubeconfig: Path, base: Path, size: int = 3, lock: str = "endpoints", **configuration: Any
+    ) -> None:
         token, self.version = uuid.uuid4().hex[:6], ensure()
         self.name, self.folder = "demo", base / token
         self.configuration = DEFAULTS | configuration
-        self.objects = Objects(kubeconfig, self.name, f"ha-{token}")
+        self.objects = Objects(kubeconfig, self.name, f"ha-{token}", lock)
         self.network = Network(f"ha{token}")
         self.authority = Authority(f"ha-{token}")
         url = urlsplit(self.objects.server)
@@ -91,7 +93,7 @@ class Cluster:
                 "data_directory": str(data / f"pg{self.version}"), "state_directory": str(data / "pgherd"),
                 "socket_directory": str(folder / "tmp/postgres"), "certificates": str(folder / "tls"),
             },
-            "kubernetes": {"kubeconfig": str(folder / "kubeconfig")},
+            "kubernetes": {"kubeconfig": str(folder / "kubeconfig"), "lock": self.objects.locks.mode},
             "rest": {"certificates": str(folder / "tls/rest")},
             "users": [{"name": "demo", "secret": f"{self.name}-pguser-demo", "databases": ["demo"]}],
         }  # fmt: skip

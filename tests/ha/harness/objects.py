@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import datetime
-import json
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,8 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
 from lightkube.resources import core_v1, rbac_authorization_v1
 from lightkube.types import PatchType
+
+from tests.ha.harness.lock import LockObjects
 
 PREFIX = "pgherd.dev/"
 
@@ -62,9 +63,10 @@ class PodObject:
 class Objects:
     """One cluster in a namespace of its own."""
 
-    def __init__(self, kubeconfig: Path, cluster: str, namespace: str) -> None:
+    def __init__(self, kubeconfig: Path, cluster: str, namespace: str, mode: str = "endpoints") -> None:
         self.kubeconfig, self.cluster, self.namespace = kubeconfig, cluster, namespace
         self.client = Client(config=KubeConfig.from_file(kubeconfig), namespace=namespace, trust_env=False)
+        self.locks = LockObjects(self.client, cluster, mode)
 
     @property
     def server(self) -> str:
@@ -76,30 +78,18 @@ class Objects:
         for account in ("default", f"{self.cluster}-instance"):
             self.client.create(core_v1.ServiceAccount(metadata=ObjectMeta(name=account)))
         self._rights()
-        free = {"transitions": "0", "released": "0", "ttl": f"{ttl:g}"}
-        config = {"config": json.dumps(configuration)}
-        for name, content in ((f"{self.cluster}-ha", free), (f"{self.cluster}-ha-config", config)):
-            self.client.create(core_v1.Endpoints(metadata=ObjectMeta(name=name, annotations=content)))
+        self.locks.create(configuration, ttl)
         self.client.create(core_v1.ConfigMap(metadata=ObjectMeta(name=f"{self.cluster}-ha-failover")))
 
     def configure(self, configuration: dict[str, Any]) -> None:
         """As a person's change of the dynamic configuration."""
-        annotations = {"metadata": {"annotations": {"config": json.dumps(configuration)}}}
-        self.client.patch(
-            core_v1.Endpoints, f"{self.cluster}-ha-config", annotations, patch_type=PatchType.MERGE
-        )  # fmt: skip
+        self.locks.configure(configuration)
 
     def _rights(self) -> None:
         """Exactly what the play grants the agents."""
         name = f"{self.cluster}-instance"
-        names = [f"{self.cluster}-ha", f"{self.cluster}-ha-config"]
         rules = [
-            PolicyRule(
-                ["get", "patch", "update", "watch", "list"],
-                apiGroups=[""],
-                resources=["endpoints"],
-                resourceNames=names,
-            ),
+            *self.locks.rules(),
             PolicyRule(
                 ["get", "patch", "watch", "list"],
                 apiGroups=[""],
@@ -178,22 +168,18 @@ class Objects:
 
     # What the agents wrote.
 
-    def lock(self) -> core_v1.Endpoints:
-        return self.client.get(core_v1.Endpoints, f"{self.cluster}-ha")
+    def lock(self) -> Any:
+        return self.locks.lock()
 
     def annotations(self) -> dict[str, str]:
         metadata = self.lock().metadata
         return dict(metadata.annotations or {}) if metadata else {}
 
     def address(self) -> str | None:
-        """Where Service `<cluster>-ha` would route to."""
-        subsets = self.lock().subsets or []
-        return next((address.ip for subset in subsets for address in subset.addresses or []), None)
+        return self.locks.address()
 
     def history(self) -> list[dict[str, Any]]:
-        metadata = self.client.get(core_v1.Endpoints, f"{self.cluster}-ha-config").metadata
-        text = (metadata.annotations or {}).get("history") if metadata else None
-        return list(json.loads(text)) if text else []
+        return self.locks.history()
 
     def role(self, member: str) -> str:
         metadata = self.client.get(core_v1.Pod, member).metadata

@@ -29,6 +29,7 @@ LOCK, KNOWLEDGE, ELECTION = "runtime/lock.py", "model/knowledge.py", "decide/ele
 PROMISES = "model/promises.py"
 HOLDER, COMPARE, STATE = "decide/holder.py", "decide/compare.py", "runtime/state.py"
 PODS = "kubernetes/pods.py"
+ACCIDENT = "decide/accident.py"
 
 MUTANTS = (
     Mutant(
@@ -175,11 +176,34 @@ MUTANTS = (
         ("S2", "S7"),
         (
             Patch(
-                "decide/core.py",
-                "decide",
-                "if not record.free and (record.leader is None or record.holder is None):",
+                ACCIDENT,
+                "happened",
+                "if not record.free and not record.named:",
                 "if False:",
             ),
+            Patch(KNOWLEDGE, "accident", "if record.holder is None and not record.free:", "if False:"),
+        ),
+    ),
+    Mutant(
+        "a missing lock object is taken as free",
+        ("S1",),
+        (
+            Patch(ACCIDENT, "decide", "    if silent:\n", "    if False:\n"),
+            Patch(ACCIDENT, "restored", "released=None, ", "released=max(word.epoch for word in words) + 1, "),
+        ),
+    ),
+    Mutant(
+        "of a lost lock the newest record of the members that happen to answer counts",
+        ("S2",),
+        (Patch(ACCIDENT, "decide", "    if silent:\n", "    if False:\n"),),
+    ),
+    Mutant(
+        "an old copy of the lock object is believed",
+        ("S1", "S2"),
+        (
+            Patch(KNOWLEDGE, "accident", "record.epoch < known.highest_epoch", "False"),
+            Patch(KNOWLEDGE, "accident", "if known.lost_since and record.epoch == known.highest_epoch:", "if False:"),
+            Patch(KNOWLEDGE, "accident", "record.serial < last.serial", "False"),
         ),
     ),
     Mutant(

@@ -36,6 +36,7 @@ def wanted(**changes: Any) -> Wanted:
         declared["conflict"],
         [],
         "demo-ha",
+        declared["lock_kind"],
         changes.get("purge", False),
     )
 
@@ -263,3 +264,68 @@ def test_the_api_servers_reason_names_the_object() -> None:
     api.answers[HA] = ApiError("PATCH", HA, 422, "spec.type: unsupported value")
     with pytest.raises(Refused, match="Service demo-ha in namespace databases: spec.type: unsupported value"):
         converge(api, wanted(), check=False)
+
+
+# The kind of the lock
+
+SLICES = "/apis/discovery.k8s.io/v1/namespaces/databases/endpointslices"
+
+
+def test_a_cluster_with_a_slice_for_a_lock_has_no_endpoints_and_moves_nothing_twice() -> None:
+    api = Memory()
+    converge(api, wanted(lock="endpointslice"), check=False)
+    assert not [where for where in api.objects if "/endpoints/" in where]
+    assert api.objects[f"{SLICES}/demo-primary"]["endpoints"][0]["addresses"] == ["10.96.0.10"]
+    before = api.versions()
+    assert moved(converge(api, wanted(lock="endpointslice"), check=False)) == {}
+    assert api.versions() == before
+
+
+@pytest.mark.parametrize(("first", "second"), [("endpoints", "endpointslice"), ("endpointslice", "endpoints")])
+@pytest.mark.parametrize("check", [True, False])
+def test_the_kind_of_a_living_lock_is_never_changed(first: str, second: str, check: bool) -> None:
+    api = Memory()
+    converge(api, wanted(lock=first), check=False)
+    before = api.versions()
+    with pytest.raises(Refused, match=f"Set postgres_lock to {first}, or delete the cluster .* Nothing was changed"):
+        converge(api, wanted(lock=second), check)
+    assert api.versions() == before
+
+
+def test_the_dynamic_configuration_of_a_slice_is_merged_in_its_config_map() -> None:
+    api = Memory()
+    converge(api, wanted(lock="endpointslice"), check=False)
+    where = f"{BASE}/configmaps/demo-ha-config"
+    assert moved(converge(api, wanted(lock="endpointslice", ttl=20), check=False)) == {
+        "ConfigMap/demo-ha-config": "changed"
+    }
+    assert json.loads(api.objects[where]["metadata"]["annotations"]["config"])["ttl"] == 20
+
+
+def test_slices_that_a_controller_made_with_our_labels_are_left_alone() -> None:
+    api = Memory()
+    converge(api, wanted(lock="endpointslice"), check=False)
+    labels = {
+        "pgherd.dev/cluster": "demo", "pgherd.dev/applied-by": "play",
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+    }  # fmt: skip
+    made_by_it = {
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"name": "demo-replicas-x1", "namespace": "databases", "labels": labels, "uid": "x",
+                     "resourceVersion": "1", "managedFields": [{"manager": "pgherd-play"}]},
+    }  # fmt: skip
+    api.objects[f"{SLICES}/demo-replicas-x1"] = made_by_it
+    assert moved(converge(api, wanted(lock="endpointslice"), check=False)) == {}
+    forgotten = dataclasses.replace(wanted(lock="endpointslice"), create_once=[])
+    assert "EndpointSlice/demo-ha" not in moved(converge(api, forgotten, check=False))
+    remove(api, wanted(lock="endpointslice"), check=False)
+    assert [where for where in api.objects if where.startswith(SLICES)] == [f"{SLICES}/demo-replicas-x1"]
+
+
+def test_scale_down_never_removes_the_primary_that_a_slice_names() -> None:
+    api = Memory()
+    converge(api, wanted(lock="endpointslice"), check=False)
+    api.objects[f"{SLICES}/demo-ha"]["metadata"]["annotations"]["leader"] = "demo-instance1-6flh-0"
+    two = [{"name": "instance1", "replicas": 2, "storage": "1Gi"}]
+    with pytest.raises(Refused, match="demo-instance1-6flh-0 is the primary"):
+        converge(api, wanted(instances=two, lock="endpointslice"), check=False)

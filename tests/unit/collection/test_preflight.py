@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError
 from ansible_collections.pgherd.postgres.plugins.module_utils.names import KINDS
-from ansible_collections.pgherd.postgres.plugins.module_utils.preflight import RIGHTS, problems
+from ansible_collections.pgherd.postgres.plugins.module_utils.preflight import problems, rights
 from ansible_collections.pgherd.postgres.plugins.module_utils.readiness import situation
 
 from .memory import Memory
@@ -89,10 +89,10 @@ def test_without_the_right_to_look_everywhere_a_dry_run_finds_a_taken_node_port(
 def test_every_right_that_pods_get_is_one_that_the_play_asks_for() -> None:
     applied, _ = rendered(cluster())
     (role,) = [each for each in applied if each["kind"] == "Role"]
-    rights = {KINDS[kind][1]: set(verbs) for kind, verbs in RIGHTS.items()}
+    granted = {KINDS[kind][1]: set(verbs) for kind, verbs in rights("Endpoints").items()}
     for rule in role["rules"]:
         for resource in rule["resources"]:
-            assert set(rule["verbs"]) <= rights[resource], resource
+            assert set(rule["verbs"]) <= granted[resource], resource
 
 
 def pod(name: str, ready: bool, role: str, **status: Any) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def seen(*pods: dict[str, Any], leader: str | None = "a-0") -> tuple[str, ...]:
         memory.objects[f"/api/v1/namespaces/databases/pods/{each['metadata']['name']}"] = each
     annotations = {"leader": leader} if leader else {}
     memory.objects["/api/v1/namespaces/databases/endpoints/demo-ha"] = {"metadata": {"annotations": annotations}}
-    return situation(memory, "databases", "demo-ha", ["a-0", "b-0"], {"c": "demo"}, "p/").missing
+    return situation(memory, "databases", ("Endpoints", "demo-ha"), ["a-0", "b-0"], {"c": "demo"}, "p/").missing
 
 
 def test_ready_is_every_pod_a_leader_and_the_labels() -> None:
@@ -134,3 +134,12 @@ def test_a_wrong_role_label_is_said() -> None:
         "a-0 bears role replica instead of primary",
         "b-0 bears role none instead of replica",
     )
+
+
+def test_the_rights_of_the_locks_kind_are_asked_for_and_no_others() -> None:
+    rest = [{"verbs": ["*"], "apiGroups": ["*"], "resources": [plural]}
+            for kind, (_, plural) in KINDS.items() if kind not in ("Endpoints", "EndpointSlice")]  # fmt: skip
+    (said,) = problems(api(rest), "databases", {})
+    assert "delete, watch endpoints" in said and "slices" not in said
+    (said,) = problems(api(rest), "databases", {}, "EndpointSlice")
+    assert "delete, watch endpointslices.discovery.k8s.io" in said and "watch endpoints." not in said

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.pgherd.postgres.plugins.module_utils.names import KINDS
-from ansible_collections.pgherd.postgres.plugins.module_utils.preflight import RIGHTS
+from ansible_collections.pgherd.postgres.plugins.module_utils.names import KINDS, LOCK_KINDS
+from ansible_collections.pgherd.postgres.plugins.module_utils.preflight import rights
 
 from .rendering import cluster, rendered
 
@@ -131,14 +131,20 @@ def test_services_lead_where_clients_expect() -> None:
 def rules(**changes: Any) -> list[tuple[str, list[str], list[str]]]:
     """Resource, names and verbs of every rule of the members' Role."""
     found = objects(**changes)[("Role", "demo-instance")]["rules"]
-    assert all(rule["apiGroups"] == [""] and len(rule["resources"]) == 1 for rule in found)
+    groups = {"endpointslices": "discovery.k8s.io"}
+    assert all(rule["apiGroups"] == [groups.get(rule["resources"][0], "")] for rule in found)
+    assert all(len(rule["resources"]) == 1 for rule in found)
     return [(rule["resources"][0], rule.get("resourceNames", []), rule["verbs"]) for rule in found]
 
 
 def test_a_member_may_do_what_its_agent_does_and_no_more() -> None:
-    """By name, but for the list of pods, which RBAC cannot restrict to a label. No pods/exec, nothing cluster-wide."""
+    """By name, but for the list of pods, which RBAC cannot restrict to a label, and the making of a lock that was lost.
+
+    No pods/exec, nothing cluster-wide.
+    """
     assert rules() == [
         ("endpoints", ["demo-ha", "demo-ha-config"], ["get", "list", "watch", "patch"]),
+        ("endpoints", [], ["create"]),
         ("configmaps", ["demo-ha-failover"], ["get", "list", "watch", "patch"]),
         ("pods", [], ["list", "watch"]),
         ("pods", [each["pod"] for each in cluster()["members"]], ["patch"]),
@@ -147,11 +153,48 @@ def test_a_member_may_do_what_its_agent_does_and_no_more() -> None:
     assert "secrets" not in [resource for resource, *_ in rules(users=[])]
 
 
+def test_a_lock_that_is_a_slice_needs_no_endpoints_at_all() -> None:
+    """An API server may have dropped them; and Endpoints of the Service would be mirrored into a second slice."""
+    applied, once = rendered(cluster(lock="endpointslice"))
+    assert "Endpoints" not in {each["kind"] for each in [*applied, *once]}
+    lock, configuration, *_ = once
+    assert (lock["kind"], lock["metadata"]["name"], lock["addressType"]) == ("EndpointSlice", "demo-ha", "IPv4")
+    assert lock["metadata"]["labels"]["kubernetes.io/service-name"] == "demo-ha" and lock["endpoints"] == []
+    assert lock["metadata"]["annotations"] == {"transitions": "0", "released": "0", "ttl": "10"}
+    assert (configuration["kind"], configuration["metadata"]["name"]) == ("ConfigMap", "demo-ha-config")
+    made = {(each["kind"], each["metadata"]["name"]): each for each in applied}
+    assert ("Service", "demo-ha-config") not in made  # it only keeps Endpoints from being collected
+    primary = made[("EndpointSlice", "demo-primary")]
+    assert primary["endpoints"][0]["addresses"] == ["$(Service/demo-ha:spec.clusterIP)"]
+    assert primary["metadata"]["labels"]["kubernetes.io/service-name"] == "demo-primary"
+    assert rules(lock="endpointslice")[:3] == [
+        ("endpointslices", ["demo-ha"], ["get", "list", "watch", "patch"]),
+        ("endpointslices", [], ["create"]),
+        ("configmaps", ["demo-ha-config"], ["get", "list", "watch", "patch"]),
+    ]
+
+
+def test_the_agents_make_the_lock_as_the_play_does() -> None:
+    """Labels and fields of a lock that they make again, beside what is written into it."""
+    module = pytest.importorskip("pgherd.kubernetes.endpointslice")
+    (lock, *_), frame = rendered(cluster(lock="endpointslice"))[1], module.ENDPOINT_SLICE.frame("demo-ha")
+    assert frame["labels"].items() <= lock["metadata"]["labels"].items()
+    assert frame["addressType"] == lock["addressType"]
+
+
+@pytest.mark.parametrize("lock", ["endpoints", "endpointslice"])
+def test_the_agents_know_the_lock_that_the_play_makes(lock: str) -> None:
+    settings = pytest.importorskip("pgherd.model.settings")
+    text = objects(lock=lock)[("ConfigMap", "demo-config")]["data"]["pgherd.yaml"]
+    assert settings.read_settings(text).kubernetes.lock == lock
+
+
 def test_the_play_asks_for_every_right_that_it_hands_on() -> None:
     """Kubernetes lets nobody grant what he may not do himself."""
-    for resource, _, verbs in rules():
-        (kind,) = [kind for kind, (_, plural) in KINDS.items() if plural == resource]
-        assert set(verbs) <= set(RIGHTS[kind])
+    for lock, lock_kind in LOCK_KINDS.items():
+        for resource, _, verbs in rules(lock=lock):
+            (kind,) = [kind for kind, (_, plural) in KINDS.items() if plural == resource]
+            assert set(verbs) <= set(rights(lock_kind)[kind])
 
 
 def test_names_that_yaml_takes_for_something_else_stay_names() -> None:

@@ -20,7 +20,7 @@ from tests.unit.decide.views import (
 )
 
 from pgherd.decide import decide
-from pgherd.model.actions import Kill, WriteLease
+from pgherd.model.actions import Kill, PollPeers, WriteLease
 from pgherd.model.knowledge import WriteKind
 from pgherd.model.lease import Lease
 from pgherd.model.server import Health
@@ -34,7 +34,8 @@ NAMELESS = [lease(leader=None), lease(holder=None)]
 def test_a_lease_that_names_nobody_is_an_accident_however_old_it_is(record: Lease) -> None:
     found = view(knowledge=observing(record, NOW - 1000), peers=(peer("m0", None), peer("m2", status("m2"))))
     decision = decide(found, NOW)
-    assert (decision.actions, decision.reason.code) == ((), "lock-lost")
+    assert (decision.actions, decision.reason.code) == ((PollPeers(),), "lock-lost")
+    assert "not yet heard: m0" in decision.reason.text
 
 
 @pytest.mark.parametrize("record", NAMELESS)

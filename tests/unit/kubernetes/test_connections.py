@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tests.unit.rest.stand_ins import Authority
 
-from pgherd.kubernetes.endpoints import EndpointsLock
+from pgherd.kubernetes.annotated import AnnotatedLock
 from pgherd.kubernetes.open import open_stores
 from pgherd.kubernetes.store import Refused, StoreError, Stores, Unanswered
 from pgherd.model.lease import Holder, Lease
@@ -61,7 +61,7 @@ async def api(serve: Serve, folder: Path, tls: ssl.SSLContext | None = None) -> 
     try:
         yield stores
     finally:
-        assert isinstance(stores.lock, EndpointsLock)
+        assert isinstance(stores.lock, AnnotatedLock)
         for each in (stores.lock._reads, stores.lock._writes):
             await each._client.close()  # an agent's connections live as long as it does
         server.close()

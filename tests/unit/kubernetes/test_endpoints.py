@@ -13,7 +13,8 @@ from lightkube.config.kubeconfig import KubeConfig
 from lightkube.config.models import Cluster, User
 from lightkube.core.async_client import AsyncClient
 
-from pgherd.kubernetes.endpoints import EndpointsLock
+from pgherd.kubernetes.annotated import AnnotatedLock
+from pgherd.kubernetes.endpoints import ENDPOINTS
 from pgherd.kubernetes.store import Conflict, LockSeen, Refused, Unanswered
 from pgherd.model.lease import Holder, Lease
 
@@ -41,7 +42,7 @@ def status(code: int) -> httpx2.Response:
     return httpx2.Response(code, json={"kind": "Status", "code": code, "message": "said no", "status": "Failure"})
 
 
-def lock(handler: Handler, silence: float = 5.0) -> EndpointsLock:
+def lock(handler: Handler, silence: float = 5.0) -> AnnotatedLock:
     async def respond(request: httpx2.Request) -> httpx2.Response:
         result = handler(request)
         if asyncio.iscoroutine(result):
@@ -51,7 +52,8 @@ def lock(handler: Handler, silence: float = 5.0) -> EndpointsLock:
 
     config = KubeConfig.from_one(cluster=Cluster(server="http://api"), user=User(token="t"), namespace="ns").get()
     client = AsyncClient(config=config, namespace="ns", transport=httpx2.MockTransport(respond), trust_env=False)
-    return EndpointsLock(client, client, "demo-ha", 5432, lambda: silence, lambda text: None)
+    labels = {"pgherd.dev/cluster": "demo"}
+    return AnnotatedLock(client, client, ENDPOINTS, "demo-ha", labels, 5432, lambda: silence, lambda text: None)
 
 
 async def test_a_write_is_one_compare_and_swap_of_record_and_routing() -> None:

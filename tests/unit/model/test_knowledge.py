@@ -14,6 +14,7 @@ from pgherd.model.knowledge import (
     Knowledge,
     WriteKind,
     deadline,
+    dropped,
     expires,
     holds,
     lost,
@@ -141,25 +142,64 @@ def test_an_edited_ttl_is_waited_out_as_both_readings_ask(ttl: float) -> None:
     assert takeable_at(observed(known, record("a", ttl=ttl), "3", NOW + 5)) == max(NOW + 5 + ttl, NOW + 10)
 
 
-@pytest.mark.parametrize("before", [held(), observed(Knowledge(), record("x"), "2", NOW)], ids=["holder", "observer"])
-def test_an_epoch_that_went_back_is_an_accident(before: Knowledge) -> None:
+@pytest.mark.parametrize(
+    ("before", "end"),
+    [(held(), NOW + 9), (observed(Knowledge(), record("x"), "2", NOW), 0.0)],
+    ids=["holder", "observer"],
+)
+def test_an_epoch_that_went_back_is_an_accident(before: Knowledge, end: float) -> None:
+    """Nobody can have taken it from its holder, whose deadline stands and is not moved."""
     known = observed(before, record("z", epoch=4, released=4), "3", NOW + 1)
-    assert known.record is None and known.held is None and deadline(known) == 0.0
+    assert known.record is None and deadline(known) == end and (known.base, known.lost_since) == ("3", NOW + 1)
     assert "from 5 to 4" in known.trouble and known.highest_epoch == 5
     cured = observed(known, record("y", epoch=6), "4", NOW + 2)
-    assert cured.trouble == "" and takeable_at(cured) == NOW + 12 and cured.highest_epoch == 6
+    assert (cured.trouble, cured.held, cured.lost_since) == ("", None, 0)
+    assert takeable_at(cured) == NOW + 12 and cured.highest_epoch == 6
 
 
 def test_the_epoch_that_the_volume_remembers_counts() -> None:
     assert observed(Knowledge(highest_epoch=9), record("a"), "2", NOW).record is None
 
 
-def test_a_lost_object_ends_the_own_lease_and_forgets_no_write() -> None:
-    known = lost(sent(held(), attempt("b", NOW + 3, version="2")), "the lock object is missing")
-    assert known.record is None and deadline(known) == 0.0 and known.trouble == "the lock object is missing"
+def stamped(serial: int, **changes: Any) -> Lease:
+    mark = Holder(uid="u1", container="c1", nonce=f"w{serial}", timeline=2, writable=2, serial=serial)
+    return record("", holder=mark, **changes)
+
+
+def test_an_older_write_of_the_same_epoch_is_an_accident() -> None:
+    known = observed(Knowledge(), stamped(7), "2", NOW)
+    assert observed(known, stamped(6), "3", NOW + 1).record is None
+    assert observed(known, stamped(7, leader="edited"), "3", NOW + 1).record is not None
+    assert observed(known, stamped(1, epoch=6), "3", NOW + 1).record is not None
+
+
+def test_what_comes_back_after_a_loss_counts_only_under_a_new_epoch() -> None:
+    """Others may have seen a newer record than this member's last, and be silent."""
+    known = lost(observed(Knowledge(), stamped(7), "2", NOW), "missing", "", NOW + 1)
+    assert observed(known, stamped(8), "3", NOW + 2).record is None
+    back = observed(known, stamped(8, epoch=6), "3", NOW + 2)
+    assert takeable_at(back) == NOW + 12
+
+
+def test_a_record_that_names_nobody_is_no_last_word() -> None:
+    known = observed(held(), record("", holder=None), "3", NOW + 1)
+    assert known.record is None and known.last is not None and known.last.nonce == "a" and deadline(known) == NOW + 9
+
+
+def test_a_dropped_lease_is_anothers_at_once() -> None:
+    known = dropped(held(), "the clock stepped")
+    assert (known.record, known.held, deadline(known)) == (None, None, 0.0)
+    assert observed(known, record("a"), "2", NOW + 1).held is None
+
+
+def test_a_lost_object_moves_no_deadline_and_forgets_no_write() -> None:
+    known = lost(sent(held(), attempt("b", NOW + 3, version="2")), "the lock object is missing", "", NOW + 3.5)
+    assert known.record is None and deadline(known) == NOW + 9 and known.trouble == "the lock object is missing"
+    assert lost(known, "the lock object is missing", "", NOW + 5).lost_since == NOW + 3.5 and known.base == ""
     assert [each.nonce for each in known.unanswered] == ["b"] and known.highest_epoch == 5
-    again = observed(known, record("b"), "3", NOW + 4)
-    assert expires(again) == NOW + 13 and takeable_at(again) == NOW + 14
+    known = sent(known, attempt("c", NOW + 4, version="", epoch=6))
+    again = observed(known, record("c", epoch=6), "3", NOW + 5)
+    assert expires(again) == NOW + 14 and takeable_at(again) == NOW + 15
 
 
 # Properties

@@ -17,6 +17,7 @@ from pgherd.model.knowledge import (
     Knowledge,
     WriteKind,
     deadline,
+    dropped,
     expires,
     extended,
     lost,
@@ -131,11 +132,17 @@ def test_nobody_to_ask_is_a_complete_round() -> None:
     assert asked.needed == frozenset() and p.uncounted(known, asked, frozenset(), NOW + 6) == ""
 
 
-@pytest.mark.parametrize("end", ["lost", "taken", "released"])
+def test_promises_outlive_the_loss_of_the_lock_object() -> None:
+    """Who sees the lock made anew promises nothing for the lease before, and waits for a whole ttl from then (S1)."""
+    known = p.extend(holder("m2"), begun(holder("m2")))
+    assert deadline(lost(known, "missing", "", NOW)) == deadline(known)
+
+
+@pytest.mark.parametrize("end", ["dropped", "taken", "released"])
 def test_an_extension_ends_with_the_lease(end: str) -> None:
     known = p.extend(holder("m2"), begun(holder("m2")))
-    if end == "lost":
-        known = lost(known, "missing")
+    if end == "dropped":
+        known = dropped(known, "the wall clock stepped")
     elif end == "taken":
         known = observed(known, record("x", epoch=6, leader="m2"), "3", NOW + 7)
     else:
@@ -203,10 +210,10 @@ TAKE = Attempt("t", NOW, TTL, WriteKind.TAKE, 6, "2")
         (observer(given=Given(5, NOW)), {}, False, ""),
         (Knowledge(highest_epoch=5), {}, False, ""),
         (Knowledge(highest_epoch=6), {}, False, "seen epoch 6"),
-        (lost(observer(), "the lock object is missing"), {}, False, "missing"),
+        (lost(observer(), "the lock object is missing", "", 0.0), {}, False, "missing"),
         (observed(Knowledge(), record("a", released=5), "2", NOW), {}, False, "gave epoch 5 up"),
         (observed(Knowledge(), record("a", handover=Handover("m2", "i", 5, 0)), "2", NOW), {}, False, "gave epoch 5"),
-        (observed(Knowledge(), record("a", holder=None), "2", NOW), {}, False, "epoch 5"),
+        (observed(Knowledge(), record("a", holder=None), "2", NOW), {}, False, "names no holder"),
     ],
 )  # fmt: skip
 def test_who_promises(known: Knowledge, asked: dict[str, Any], taking: bool, why: str) -> None:

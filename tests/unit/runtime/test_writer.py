@@ -175,10 +175,11 @@ async def test_late_news_never_replaces_newer(stage: Stage) -> None:
 
 
 async def test_an_epoch_that_went_back_is_noticed_after_a_restart(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, Lease(leader="demo-1", epoch=7, ttl=10))
+    theirs = Holder("u", "c", "theirs", 1, 1)
+    stage = Stage(tmp_path, Lease(leader="demo-1", epoch=7, ttl=10, holder=theirs))
     await stage.begin()
     await asyncio.sleep(0.05)  # the file is written in a thread
-    again = Stage(tmp_path, Lease(leader="demo-1", epoch=2, ttl=10))
+    again = Stage(tmp_path, Lease(leader="demo-1", epoch=2, ttl=10, holder=theirs))
     await again.begin()
     assert again.state.knowledge.record is None
     assert "went back from 7 to 2" in again.state.knowledge.trouble

@@ -155,11 +155,11 @@ def show_config(form: str, **asked: str | None) -> None:
     seen = read(asked)
     name = f"{seen.target.cluster}-ha-config"
     if not seen.config.config:
-        raise click.ClickException(f"Endpoints {name} has no annotation config: the members run with the defaults")
+        raise click.ClickException(f"{name} has no annotation config: the members run with the defaults")
     try:
         click.echo(show.document(msgspec.json.decode(seen.config.config), form))
     except msgspec.MsgspecError as error:
-        raise click.ClickException(f"annotation config of Endpoints {name} cannot be read: {error}") from None
+        raise click.ClickException(f"annotation config of {name} cannot be read: {error}") from None
 
 
 @pgherd.command()

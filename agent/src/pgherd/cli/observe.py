@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator, Mapping
 import msgspec
 
 from pgherd.cli.target import Target
+from pgherd.kubernetes.annotated import AnnotatedLock
 from pgherd.kubernetes.client import connect
-from pgherd.kubernetes.endpoints import EndpointsConfig, EndpointsLock
+from pgherd.kubernetes.open import KINDS, open_config
 from pgherd.kubernetes.pods import ClusterPods
 from pgherd.kubernetes.requests import ConfigMapRequests
 from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen, Refused
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Pod
-from pgherd.model.settings import KubernetesSettings
+from pgherd.model.settings import LOCKS, KubernetesSettings
 from pgherd.rest.client import PeerClient
 
 LIMIT = 5.0
@@ -45,31 +46,43 @@ class Api:
     def __init__(self, target: Target) -> None:
         self._client = connect(KubernetesSettings(kubeconfig=target.kubeconfig), target.namespace)
         self.namespace = str(self._client.namespace)
-        name = target.cluster
-        self._lock = EndpointsLock(
-            self._client, self._client, f"{name}-ha", target.postgres_port, lambda: LIMIT, _ignore
-        )  # fmt: skip
-        self._config = EndpointsConfig(self._client, f"{name}-ha-config", _ignore)
+        name, client, port = target.cluster, self._client, target.postgres_port
+        modes = (target.lock,) if target.lock else LOCKS
+        self._locks = [
+            AnnotatedLock(client, client, KINDS[mode], f"{name}-ha", {}, port, lambda: LIMIT, _ignore) for mode in modes
+        ]
+        self._configs = [open_config(mode, client, f"{name}-ha-config", _ignore) for mode in modes]
         self.requests = ConfigMapRequests(self._client, f"{name}-ha-failover", _ignore)
         self._pods = ClusterPods(self._client, name, target.label_prefix, _ignore)
 
     async def lock(self) -> LockSeen:
-        return await self._lock.read(LIMIT)
+        """Of the kinds that it may have the first that is there."""
+        for lock in tuple(self._locks):
+            seen = await lock.read(LIMIT)
+            if seen.version:
+                self._locks = [lock]
+                break
+        return seen
 
     async def config(self) -> ConfigSeen:
-        return await self._config.read(LIMIT)
+        for config in tuple(self._configs):
+            seen = await config.read(LIMIT)
+            if seen.version:
+                self._configs = [config]
+                break
+        return seen
 
     async def pods(self) -> tuple[PodSeen, ...]:
         found, _ = await self._pods.begin()
         return found
 
     async def write_config(self, annotations: Mapping[str, str | None], version: str) -> None:
-        """Compare-and-swap of annotations of the configuration object."""
-        await self._config.write(annotations, version, LIMIT)
+        """Compare-and-swap of annotations of the configuration object, once it was read."""
+        await self._configs[0].write(annotations, version, LIMIT)
 
     async def write_lock(self, record: Lease, version: str) -> None:
-        """Compare-and-swap of the whole lock: a person's word, never a member's."""
-        await self._lock.write(record, version, LIMIT)
+        """Compare-and-swap of the whole lock, once it was read: a person's word, never a member's."""
+        await self._locks[0].write(record, version, LIMIT)
 
     async def close(self) -> None:
         await self._client.close()

@@ -36,6 +36,8 @@ class Target(msgspec.Struct, frozen=True):
     """Folder with ca.crt and, for a client certificate, tls.crt and tls.key; None: the agents are not asked."""
     rest_port: int
     postgres_port: int
+    lock: str | None = None
+    """Kind of the lock object (model.settings.LOCKS); None: whichever is there."""
 
 
 def find(asked: Asked, environ: Mapping[str, str] = os.environ) -> Target:
@@ -52,6 +54,7 @@ def find(asked: Asked, environ: Mapping[str, str] = os.environ) -> Target:
         certificates=asked.certificates or settings.rest.certificates,
         rest_port=settings.rest.port,
         postgres_port=settings.postgres.port,
+        lock=settings.kubernetes.lock,
     )
 
 

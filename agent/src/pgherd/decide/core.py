@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import asked, election, failsafe, follower, holder, leaving, maintenance, switchover
+from pgherd.decide import accident, asked, election, failsafe, follower, holder, leaving, maintenance, switchover
 from pgherd.model.actions import Action, Decision, Kill, Reason
 from pgherd.model.knowledge import deadline, holds
 from pgherd.model.server import Process
@@ -13,17 +13,25 @@ from pgherd.model.view import TaskKind, View
 
 def decide(view: View, now: float) -> Decision:
     """What this member does now, and why. Pure."""
+    standing = accident.standing(view, now)
+    if standing is not None:
+        return accident.healed(standing, ordinary(standing, now), now)
+    return ordinary(view, now)
+
+
+def ordinary(view: View, now: float) -> Decision:
     if view.terminating:
         return leaving.decide(view, now)
-    if view.knowledge.record is None:
-        return without_lease(view)
-    if holds(view.knowledge, now):
+    if view.knowledge.record is not None and holds(view.knowledge, now):
         if now >= deadline(view.knowledge):
             return unsafe(view, "lease-ending", "the lease was not renewed in time")
         if maintenance.recorded(view):
             decision = maintenance.hold(view, view.knowledge.record, now)
             return asked.also(view, also(decision, switchover.in_pause(view)))
         return failsafe.extend(view, now, asked.also(view, held(view, now)))
+    trouble = accident.happened(view)
+    if trouble:
+        return lost(view, trouble, now)
     if view.server.primary or (view.task and view.task.kind is TaskKind.PROMOTE):
         return unsafe(
             view, "primary-without-lease", "PostgreSQL accepts writes and this member does not hold the lease"
@@ -32,9 +40,6 @@ def decide(view: View, now: float) -> Decision:
         return unsafe(view, "crashed", "PostgreSQL died; what is left of it is killed before anything else")
     if view.task and view.task.kind is TaskKind.INITIALISE:
         return Decision((Kill(),), Reason("initialise-stopped", "the lease was lost while initialising (S7)"))
-    record = view.knowledge.record
-    if not record.free and (record.leader is None or record.holder is None):
-        return without_lease(view)
     others = election.decide(view, now) or asked.also(view, follower.decide(view, now))
     return maintenance.restrain(view, others)
 
@@ -65,11 +70,10 @@ def unsafe(view: View, code: str, text: str) -> Decision:
     return Decision(actions, Reason(code, text))
 
 
-def without_lease(view: View) -> Decision:
-    """The lock object is missing, malformed, names nobody or went back: an accident, never "free" (§2)."""
-    nameless = "the lock object names no holder, and nobody released it"
-    trouble = view.knowledge.trouble or (nameless if view.knowledge.record else "the lock object was not read yet")
-    text = f"{trouble}; nobody takes the lease until a person has looked at it (docs/operations.md: the lock is lost)"
-    if view.server.primary or view.server.process is Process.CRASHED:
-        return unsafe(view, "lock-lost", text)
-    return Decision((), Reason("lock-lost", text))
+def lost(view: View, trouble: str, now: float) -> Decision:
+    """Beside a lost lock object no PostgreSQL of a member that does not hold the lease becomes or stays writable."""
+    task = view.task.kind if view.task else None
+    writable = view.server.primary or task in (TaskKind.PROMOTE, TaskKind.INITIALISE)
+    if writable or view.server.process is Process.CRASHED:
+        return unsafe(view, "lock-lost", trouble)
+    return accident.decide(view, trouble, now) or election.decide(view, now) or follower.decide(view, now)

@@ -22,6 +22,9 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Report = Callable[[str], None]
 
+LIST_LIMIT = 5.0
+"""Seconds for the list that begins a watch."""
+
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 HASTY = 1.0

@@ -78,7 +78,7 @@ class MemoryLock:
         memory = self._memory
         lost = memory.before_write(record)
         if memory.lock.value.version != version:
-            raise Conflict("patch endpoints: the object has been modified")
+            raise Conflict("write endpoints: the object has been modified")
         # Through the annotations and back, as a real object keeps them.
         text = {key: value for key, value in to_annotations(record).items() if value is not None}
         memory.writes.append(record)

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lightkube.core.async_client import AsyncClient
+from lightkube.resources.core_v1 import ConfigMap, Endpoints
+
+from pgherd.kubernetes.annotated import AnnotatedConfig, AnnotatedLock
 from pgherd.kubernetes.client import connect
-from pgherd.kubernetes.endpoints import EndpointsConfig, EndpointsLock
+from pgherd.kubernetes.endpoints import ENDPOINTS
+from pgherd.kubernetes.endpointslice import ENDPOINT_SLICE
 from pgherd.kubernetes.follow import Report
 from pgherd.kubernetes.pods import ClusterPods, Secrets
 from pgherd.kubernetes.requests import ConfigMapRequests
 from pgherd.kubernetes.store import Stores
 from pgherd.model.settings import Settings
+
+KINDS = {"endpoints": ENDPOINTS, "endpointslice": ENDPOINT_SLICE}
+"""By `kubernetes.lock` (model.settings.LOCKS)."""
+
+
+def open_config(mode: str, client: AsyncClient, name: str, report: Report) -> AnnotatedConfig:
+    """A ConfigMap beside an EndpointSlice: annotations need no address, and no Service that keeps them."""
+    if mode == "endpointslice":
+        return AnnotatedConfig(client, ConfigMap, "configmap", name, report)
+    return AnnotatedConfig(client, Endpoints, "endpoints", name, report)
 
 
 def open_stores(
@@ -22,9 +37,11 @@ def open_stores(
     """
     reads = connect(settings.kubernetes, namespace)
     writes = connect(settings.kubernetes, namespace)
+    mode, labels = settings.kubernetes.lock, {f"{settings.label_prefix}cluster": settings.cluster}
+    port = settings.postgres.port
     return Stores(
-        lock=EndpointsLock(reads, writes, settings.lock, settings.postgres.port, lock_silence, report()),
-        config=EndpointsConfig(reads, settings.config, report()),
+        lock=AnnotatedLock(reads, writes, KINDS[mode], settings.lock, labels, port, lock_silence, report()),
+        config=open_config(mode, reads, settings.config, report()),
         pods=ClusterPods(reads, settings.cluster, settings.label_prefix, report()),
         secrets=Secrets(reads),
         requests=ConfigMapRequests(reads, settings.requests, report()),

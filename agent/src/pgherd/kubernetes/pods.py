@@ -19,8 +19,7 @@ from lightkube.resources.core_v1 import Secret
 from lightkube.types import PatchType
 
 from pgherd.kubernetes.client import asking
-from pgherd.kubernetes.endpoints import LIST_LIMIT
-from pgherd.kubernetes.follow import Report, closing, follow
+from pgherd.kubernetes.follow import LIST_LIMIT, Report, closing, follow
 from pgherd.kubernetes.store import PodSeen
 from pgherd.model.member import Death, Pod
 

@@ -88,7 +88,10 @@ class LockStore(Protocol):
         """The newest version (never from a cache). A missing object is an answer: `trouble` says so."""
 
     async def write(self, record: Lease, version: str, limit: float) -> LockSeen:
-        """Compare-and-swap every annotation and the routing address. Raises Conflict, Refused, Unanswered."""
+        """Compare-and-swap every annotation and the routing address. Raises Conflict, Refused, Unanswered.
+
+        Version "" makes the object, and is a Conflict when there is one.
+        """
 
     def follow(self) -> AsyncIterator[LockSeen]:
         """Every version from now on, for ever; survives anything the API does. Never an older one after a newer."""

@@ -42,6 +42,12 @@ class WriteLease(Action, frozen=True):
     """TAKE only: bytes of WAL that the last record names and this member lacks."""
 
 
+class RestoreLease(Action, frozen=True):
+    """Put this record where the lock object is missing or broken. It is nobody's lease who did not hold it before."""
+
+    record: Lease
+
+
 class SetInitialize(Action, frozen=True):
     """Compare-and-swap annotation `initialize` from `expected` to `value`."""
 

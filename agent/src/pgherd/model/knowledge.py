@@ -18,6 +18,8 @@ import msgspec
 from pgherd.model.lease import Candidate, Lease
 from pgherd.model.settings import margin
 
+NAMELESS = "the lock object names no holder, and nobody released it"
+
 
 class WriteKind(enum.Enum):
     TAKE = "take"
@@ -91,6 +93,20 @@ class Knowledge(msgspec.Struct, frozen=True):
     """Holder: the last complete round of promises."""
     given: Given | None = None
     """Observer: what it promised last."""
+    missing: bool = False
+    """The object is not there: it can only be made anew."""
+    lost_since: float = 0.0
+    """When the present accident was first known here; 0 when there is none."""
+    shown_since: float = 0.0
+    """When the version that is there in the present accident was first seen: a word from before may lack what it says.
+    An accident that its holder did not see ends only so, while the holder goes on writing."""
+    last: Lease | None = None
+    """The newest sound record seen, also by an earlier process (from the file on the volume). No accident's."""
+
+    @property
+    def base(self) -> str:
+        """The version that a write decided on this knowledge carries; "" makes the missing object anew."""
+        return "" if self.missing else self.version
 
 
 def sent(known: Knowledge, attempt: Attempt) -> Knowledge:
@@ -106,11 +122,9 @@ def refused(known: Knowledge, nonce: str) -> Knowledge:
 
 def observed(known: Knowledge, record: Lease, version: str, now: float) -> Knowledge:
     """A record was read at `now` (reply of a write, a read, or a watch event no older than the last one)."""
-    if record.epoch < known.highest_epoch:
-        return msgspec.structs.replace(
-            known, record=None, held=None, extension=None, version=version,
-            trouble=f"the lock object's transitions went back from {known.highest_epoch} to {record.epoch}",
-        )  # fmt: skip
+    trouble = accident(known, record)
+    if trouble:
+        return lost(known, trouble, version, now)
     last = known.record
     # A ttl that somebody edited under the same nonce is waited out from the edit on.
     same = last is not None and (last.nonce, last.epoch, last.ttl) == (record.nonce, record.epoch, record.ttl)
@@ -133,12 +147,42 @@ def observed(known: Knowledge, record: Lease, version: str, now: float) -> Knowl
         before="" if not on or known.held is None else known.before if known.held is held else known.held.nonce,
         extension=known.extension if held and known.extension and known.extension.epoch == record.epoch else None,
         given=known.given,
+        last=record if record.named or record.free else known.last,
     )
 
 
-def lost(known: Knowledge, trouble: str) -> Knowledge:
-    """The lock object is missing or malformed."""
-    return msgspec.structs.replace(known, record=None, held=None, extension=None, trouble=trouble)
+def accident(known: Knowledge, record: Lease) -> str:
+    """Why this record cannot have followed the newest one by any member's write; "" when it can."""
+    if record.epoch < known.highest_epoch:
+        return f"the lock object's transitions went back from {known.highest_epoch} to {record.epoch}"
+    if record.holder is None and not record.free:
+        return NAMELESS
+    if known.lost_since and record.epoch == known.highest_epoch:
+        # What heals bears an epoch of its own: this is a copy, and others may have seen a newer one.
+        return f"the lock object was lost, and is back under the old epoch {record.epoch}"
+    last = known.last
+    if last is not None and record.holder and last.epoch == record.epoch and record.serial < last.serial:
+        return f"the lock object is an old copy: write {record.serial} of epoch {record.epoch}, after {last.serial}"
+    return ""
+
+
+def lost(known: Knowledge, trouble: str, version: str, now: float) -> Knowledge:
+    """The lock object is missing (no version), malformed or older than what was seen.
+
+    A confirmed lease stays its holder's until its own deadline, promises included: nobody can have taken it. Whoever
+    makes the lock anew makes everybody wait for a whole ttl after that (decide/accident.py), and who has seen that
+    promises nothing for the lease before it.
+    """
+    same = bool(known.lost_since) and (version or known.version, not version) == (known.version, known.missing)
+    return msgspec.structs.replace(
+        known, record=None, trouble=trouble, version=version or known.version, missing=not version,
+        lost_since=known.lost_since or now, shown_since=known.shown_since if same else now,
+    )  # fmt: skip
+
+
+def dropped(known: Knowledge, why: str) -> Knowledge:
+    """The own lease counts as another's from now on, whatever the object says."""
+    return msgspec.structs.replace(known, record=None, held=None, extension=None, trouble=why)
 
 
 def holds(known: Knowledge, now: float) -> bool:
@@ -184,7 +228,8 @@ def _spans(known: Knowledge) -> list[tuple[float, float]]:
 
 def shortest(held: Attempt, known: Knowledge) -> float:
     """The smallest ttl that an observer may go by (S4)."""
-    read = [known.record.ttl] if known.record else []
+    newest = known.record or known.last
+    read = [newest.ttl] if newest else []
     return min([held.ttl, *read, *(attempt.ttl for attempt in known.unanswered)])
 
 

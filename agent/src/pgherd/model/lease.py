@@ -32,6 +32,8 @@ class Holder(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """The newest timeline that was published as writable; smaller than `timeline` while promoting."""
     pause: bool = False
     """Its maker recorded a pause: who removes only the annotation `pause`, which says the same to people, ends none."""
+    serial: int = 0
+    """Writes before this one in the lease's life: tells an old copy from the newest record of one epoch."""
 
 
 class Candidate(msgspec.Struct, frozen=True, order=True):
@@ -82,6 +84,15 @@ class Lease(msgspec.Struct, frozen=True):
     @property
     def nonce(self) -> str:
         return self.holder.nonce if self.holder else ""
+
+    @property
+    def serial(self) -> int:
+        return self.holder.serial if self.holder else 0
+
+    @property
+    def named(self) -> bool:
+        """Whether it says whose it is. One that does not, and is not free, is an accident."""
+        return self.leader is not None and self.holder is not None
 
 
 class MalformedLease(ValueError):

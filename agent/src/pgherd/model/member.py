@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pgherd.model.lease import Lease
 from pgherd.model.parameters import Change
 from pgherd.model.position import History, Position
 from pgherd.model.slots import SlotState
@@ -34,6 +35,10 @@ class MemberStatus(msgspec.Struct, frozen=True):
     """Seconds for which it has promised the holder of the lease that it sees not to take it."""
     epoch_seen: int = 0
     nonce_seen: str = ""
+    epoch_tried: int = 0
+    """The largest epoch among its own writes that have no answer yet."""
+    lease_seen: Lease | None = None
+    """The newest sound record that it saw, without times: what heals a lost lock object."""
     terminating: bool = False
     server_version: int = 0
     free: int | None = None

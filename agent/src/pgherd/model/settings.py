@@ -18,6 +18,7 @@ from pgherd.model.slots import Matcher, Permanent, SlotName
 Port = Annotated[int, msgspec.Meta(ge=1024, le=65535)]
 
 KNOWN_MAJORS = (14, 15, 16, 17, 18)
+LOCKS = ("endpoints", "endpointslice")
 
 
 class InvalidSetting(ValueError):
@@ -44,6 +45,7 @@ class RestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class KubernetesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lock: str = "endpoints"
+    """Kind of the lock object, one of LOCKS; the same for all members."""
     kubeconfig: str | None = None
     """For process tests; in a pod the service account is used."""
 
@@ -183,8 +185,8 @@ def read_settings(text: str) -> Settings:
         raise InvalidSetting(
             f"postgres.version={settings.postgres.version}: must be one of {', '.join(map(str, KNOWN_MAJORS))}"
         )
-    if settings.kubernetes.lock != "endpoints":
-        raise InvalidSetting(f"kubernetes.lock={settings.kubernetes.lock!r}: must be endpoints")
+    if settings.kubernetes.lock not in LOCKS:
+        raise InvalidSetting(f"kubernetes.lock={settings.kubernetes.lock!r}: must be one of {', '.join(LOCKS)}")
     check_tags(settings)
     return settings
 

@@ -46,6 +46,7 @@ from pgherd.model.actions import (
     KeepPrimary,
     PollPeers,
     Reason,
+    RestoreLease,
     SetInitialize,
     WriteLease,
 )
@@ -60,6 +61,7 @@ from pgherd.runtime.ports import Clock, Fence, Postgres
 from pgherd.runtime.promises import Asking, Promises
 from pgherd.runtime.receipts import Receipts, write_receipts
 from pgherd.runtime.requests import Requests
+from pgherd.runtime.restore import Restore
 from pgherd.runtime.slots import Slots
 from pgherd.runtime.state import State
 from pgherd.runtime.status import Status
@@ -108,6 +110,7 @@ class Agent:
         self.lock = Lock(state, stores.lock, parts.fence, clock, log)
         self.receipts = Receipts(state, identity, run, log)
         self.writer = Writer(state, self.lock, stores.lock, clock, log, self.receipts.written)
+        self.restore = Restore(state, self.lock, stores.lock, clock, log)
         self.observer = Observer(state, server, clock)
         self.prober = Prober(state, server, clock)
         self.requests = Requests(state, stores.requests, clock, wall, log)
@@ -238,6 +241,8 @@ class Agent:
         match action:
             case WriteLease():
                 self.writer.submit(action, reason)
+            case RestoreLease():
+                self.restore.order(action)
             case SetInitialize():
                 self.initialize.order(action)
             case PollPeers():

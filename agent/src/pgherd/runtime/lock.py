@@ -36,15 +36,16 @@ class Lock:
         self._applied = 0.0
         self._given_up = 0.0
         self._kept: lease_seen.LeaseSeen | None = None
+        self._wanted: lease_seen.LeaseSeen | None = None
         self._keep: asyncio.Task[None] | None = None
 
     def inherit(self) -> None:
         """What an earlier agent of this container left: its writes may have succeeded, its deadline stands."""
         attempts = self._fence.attempts()
-        self._kept = lease_seen.read_seen(self._path)
+        self._kept = self._wanted = lease_seen.read_seen(self._path)
+        kept = self._kept or lease_seen.LeaseSeen(0)
         self._state.knowledge = Knowledge(
-            unanswered=attempts, highest_epoch=self._kept.epoch if self._kept else 0,
-            extension=self._inherited(attempts),
+            unanswered=attempts, highest_epoch=kept.epoch, last=kept.record, extension=self._inherited(attempts),
         )  # fmt: skip
         if self._fence.paused():
             pass  # whatever the deadline says: only a pause that is still recorded survives the first look
@@ -76,7 +77,7 @@ class Lock:
         if seen.record is None:
             if not read_later:
                 return False
-            self._change(k.lost(known, seen.trouble))
+            self._change(k.lost(known, seen.trouble, seen.version, self._clock()))
         else:
             if older(seen.version, known.version) and not read_later:
                 return False
@@ -125,7 +126,7 @@ class Lock:
         """Treat the own lease as another's: kill first, ask later."""
         self._log.error("lease-dropped", why)
         self._given_up = self._clock()
-        self._change(k.lost(self._state.knowledge, why))
+        self._change(k.dropped(self._state.knowledge, why))
 
     def _change(self, knowledge: Knowledge) -> None:
         before, self._state.knowledge = self._state.knowledge, knowledge
@@ -135,7 +136,7 @@ class Lock:
         if gone:
             self._fence.forget_attempts(gone)
         if knowledge.record is not None and knowledge.record is not before.record:
-            self._remember(lease_seen.of(knowledge.record))
+            self._remember(before, knowledge)
             if before.record is None or before.record.nonce != knowledge.record.nonce:
                 self._state.look.ring()
         self._state.decide.ring()
@@ -153,20 +154,23 @@ class Lock:
         else:
             self._fence.arm(wanted, k.expires(self._state.knowledge))
 
-    def _remember(self, seen: lease_seen.LeaseSeen) -> None:
-        """On the volume, when more than the nonce changed: renewals cost it no write."""
-        kept = self._kept
-        if kept is not None and (kept.epoch, kept.ttl, kept.candidates, kept.pause) == (
-            seen.epoch, seen.ttl, seen.candidates, seen.pause,
-        ):  # fmt: skip
+    def _remember(self, before: Knowledge, knowledge: Knowledge) -> None:
+        """On the volume, when its content changed or may have, unseen: renewals cost it no write."""
+        seen, last = lease_seen.of(knowledge.highest_epoch, knowledge.last), before.last
+        next_one = last is not None and knowledge.last is not None and knowledge.last.serial <= last.serial + 1
+        if next_one and self._wanted is not None and lease_seen.covers(self._wanted, seen):
             return
+        self._wanted = seen
         if self._keep is None or self._keep.done():
-            self._kept = seen
-            self._keep = asyncio.create_task(self._write_seen(seen), name="lease-seen")
+            self._keep = asyncio.create_task(self._write_seen(), name="lease-seen")
 
-    async def _write_seen(self, seen: lease_seen.LeaseSeen) -> None:
+    async def _write_seen(self) -> None:
+        """Until the file has the newest, which may change meanwhile; after a failure the next news tries again."""
         try:
-            await asyncio.to_thread(lease_seen.write_seen, self._path, seen)
+            while self._wanted is not None and self._kept != self._wanted:
+                seen = self._wanted
+                await asyncio.to_thread(lease_seen.write_seen, self._path, seen)
+                self._kept = seen
         except OSError as error:
-            self._kept = None
-            self._log.warning("lease-seen", f"cannot keep the lease's epoch on the volume: {error}")
+            self._wanted = None
+            self._log.warning("lease-seen", f"cannot keep the newest lease on the volume: {error}")

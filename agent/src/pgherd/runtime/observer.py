@@ -76,6 +76,8 @@ class Prober:
             return None
         loop_wait = self._state.configuration.loop_wait
         due = held.t0 + loop_wait - min(0.5, loop_wait / 4)
+        if self._state.knowledge.record is None:
+            due = held.t0  # the lock is lost, and made again as soon as this proves that PostgreSQL works
         health = self._state.health
         if health is None or health.checked < held.t0:
             return due

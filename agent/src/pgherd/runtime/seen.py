@@ -1,6 +1,7 @@
-"""The last record that this member saw, on its volume: so that an epoch that goes back is noticed after a restart.
+"""The last sound record that this member saw, on its volume: what a lost lock object is made from again (§2).
 
-Never times: a restarted observer counts anew (ha-protocol §2, "Clocks").
+Never times: a restarted observer counts anew (ha-protocol §2, "Clocks"). Renewals that change nothing but the time
+cost the volume no write; a change of content does, and so does a gap, behind which there may have been one.
 """
 
 from __future__ import annotations
@@ -10,15 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from pgherd.model.lease import Candidate, Lease
+from pgherd.model.lease import Lease
 
 
 class LeaseSeen(msgspec.Struct, frozen=True):
     epoch: int
-    nonce: str = ""
-    ttl: float = 0.0
-    candidates: tuple[Candidate, ...] = ()
-    pause: bool = False
+    """The largest epoch seen, also in a record that names nobody."""
+    record: Lease | None = None
 
 
 def read_seen(path: Path) -> LeaseSeen | None:
@@ -33,8 +32,24 @@ def read_seen(path: Path) -> LeaseSeen | None:
         ) from None
 
 
-def of(record: Lease) -> LeaseSeen:
-    return LeaseSeen(record.epoch, record.nonce, record.ttl, record.candidates, record.pause)
+def timeless(record: Lease) -> Lease:
+    return msgspec.structs.replace(record, acquire_time="", renew_time="")
+
+
+def of(epoch: int, record: Lease | None) -> LeaseSeen:
+    return LeaseSeen(epoch, timeless(record) if record is not None else None)
+
+
+def covers(kept: LeaseSeen, seen: LeaseSeen) -> bool:
+    """Whether the file says all of it that matters: a renewal with the same content comes next to what it has."""
+    return kept.epoch == seen.epoch and _content(kept.record) == _content(seen.record)
+
+
+def _content(record: Lease | None) -> Lease | None:
+    if record is None or record.holder is None:
+        return record
+    holder = msgspec.structs.replace(record.holder, nonce="", serial=0)
+    return msgspec.structs.replace(record, holder=holder, optime=0, slots={}, retain_slots={})
 
 
 def write_seen(path: Path, seen: LeaseSeen) -> None:

@@ -14,6 +14,7 @@ from pgherd.model.server import Process, Server
 from pgherd.model.settings import Configuration
 from pgherd.runtime.observer import Observer
 from pgherd.runtime.ports import Clock
+from pgherd.runtime.seen import timeless
 from pgherd.runtime.state import State
 
 FRESH = 0.1
@@ -55,6 +56,8 @@ class Status:
             promised_until=max(0.0, k.promised_away(known) - now),
             epoch_seen=known.record.epoch if known.record else known.highest_epoch,
             nonce_seen=known.record.nonce if known.record else "",
+            epoch_tried=max((attempt.epoch for attempt in known.unanswered), default=0),
+            lease_seen=timeless(known.last) if known.last is not None else None,
             terminating=state.terminating,
             server_version=server.server_version,
             free=server.free,

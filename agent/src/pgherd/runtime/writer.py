@@ -55,8 +55,7 @@ class Writer:
 
     def settle(self) -> None:
         """Tell of the last write once it is confirmed: by its own reply, or by whatever was read since."""
-        held = self._state.knowledge.held
-        record = self._state.knowledge.record
+        held, record = self._state.knowledge.held, self._state.knowledge.record
         if self._pending is None or record is None:
             return
         action, before, written, reason = self._pending
@@ -81,6 +80,7 @@ class Writer:
             timeline=record.holder.timeline if record.holder else 0,
             writable=record.holder.writable if record.holder else 0,
             pause=record.pause,
+            serial=before.serial + 1,
         )
         acquired = now if action.kind is WriteKind.TAKE else before.acquire_time
         return msgspec.structs.replace(record, holder=holder, acquire_time=acquired, renew_time=now)
@@ -103,12 +103,12 @@ class Writer:
             self._state.decide.ring()
 
     async def _attempt(self, action: WriteLease, reason: Reason, known: Knowledge) -> bool:
-        before = known.record
+        before = known.record or known.last  # in an accident the holder writes over what is there, or anew
         if before is None:
             return False
         record, limit = self._fill(action, before), self._limit()
         attempt = Attempt(
-            record.nonce, self._clock(), record.ttl, action.kind, record.epoch, known.version, record.candidates,
+            record.nonce, self._clock(), record.ttl, action.kind, record.epoch, known.base, record.candidates,
             record.pause,
         )  # fmt: skip
         first = self._state.container.writing()
@@ -136,6 +136,8 @@ class Writer:
         except Refused as error:
             self._lock.excluded(attempt.nonce)
             self._trouble(f"the lock object was not written: {error}")
+            if error.status == 404:
+                await self._lock.refresh(limit)  # it is gone: whoever wrote it last makes it again
             return False
         except Unanswered as error:
             self._trouble(f"a write of the lock object has no answer: {error}")

@@ -1,0 +1,87 @@
+"""Lock and configuration objects in both modes (`kubernetes.lock`), as the play makes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lightkube import Client
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.rbac_v1 import PolicyRule
+from lightkube.resources import core_v1, discovery_v1
+from lightkube.types import PatchType
+
+VERBS = ["get", "list", "watch", "patch"]
+
+
+@dataclass(frozen=True)
+class LockObjects:
+    client: Client
+    cluster: str
+    mode: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.cluster}-ha"
+
+    @property
+    def _config(self) -> Any:
+        return core_v1.ConfigMap if self.mode == "endpointslice" else core_v1.Endpoints
+
+    @property
+    def _lock(self) -> Any:
+        return discovery_v1.EndpointSlice if self.mode == "endpointslice" else core_v1.Endpoints
+
+    def create(self, configuration: Mapping[str, Any], ttl: float) -> None:
+        self.create_lock(ttl)
+        config = {"config": json.dumps(configuration)}
+        self.client.create(self._config(metadata=ObjectMeta(name=f"{self.cluster}-ha-config", annotations=config)))
+
+    def configure(self, configuration: Mapping[str, Any]) -> None:
+        """As a person's change of the dynamic configuration."""
+        body = {"metadata": {"annotations": {"config": json.dumps(configuration)}}}
+        self.client.patch(self._config, f"{self.cluster}-ha-config", body, patch_type=PatchType.MERGE)
+
+    def create_lock(self, ttl: float) -> None:
+        free = {"transitions": "0", "released": "0", "ttl": f"{ttl:g}"}
+        if self.mode == "endpointslice":
+            labels = {"kubernetes.io/service-name": self.name}
+            metadata = ObjectMeta(name=self.name, annotations=free, labels=labels)
+            self.client.create(discovery_v1.EndpointSlice("IPv4", metadata=metadata, endpoints=[]))
+        else:
+            self.client.create(core_v1.Endpoints(metadata=ObjectMeta(name=self.name, annotations=free)))
+
+    def delete_lock(self) -> None:
+        self.client.delete(self._lock, self.name)
+
+    def rules(self) -> list[PolicyRule]:
+        """Exactly what the play grants the agents; a create cannot be restricted to a name."""
+        names = [self.name, f"{self.name}-config"]
+        if self.mode == "endpointslice":
+            groups, slices = ["discovery.k8s.io"], ["endpointslices"]
+            return [
+                PolicyRule(VERBS, apiGroups=groups, resources=slices, resourceNames=names[:1]),
+                PolicyRule(["create"], apiGroups=groups, resources=slices),
+                PolicyRule(VERBS, apiGroups=[""], resources=["configmaps"], resourceNames=names[1:]),
+            ]
+        return [
+            PolicyRule(VERBS, apiGroups=[""], resources=["endpoints"], resourceNames=names),
+            PolicyRule(["create"], apiGroups=[""], resources=["endpoints"]),
+        ]
+
+    def lock(self) -> Any:
+        return self.client.get(self._lock, self.name)
+
+    def address(self) -> str | None:
+        """Where Service `<cluster>-ha` would route to."""
+        lock = self.lock()
+        if self.mode == "endpointslice":
+            return next((address for endpoint in lock.endpoints or [] for address in endpoint.addresses), None)
+        return next((address.ip for subset in lock.subsets or [] for address in subset.addresses or []), None)
+
+    def history(self) -> list[dict[str, Any]]:
+        metadata = self.client.get(self._config, f"{self.cluster}-ha-config").metadata
+        text = (metadata.annotations or {}).get("history") if metadata else None
+        return list(json.loads(text)) if text else []
