@@ -38,6 +38,12 @@ def test_a_healthy_cluster_has_nothing_to_note() -> None:
     assert [found[name].candidate for name in ("m0", "m1", "m2")] == [False, True, True]
 
 
+def test_a_leader_on_promises_says_so() -> None:
+    found = rows(m0=status("m0", failsafe=True))
+    assert found["m0"].notes == ("leads on promises: the Kubernetes API does not confirm its renewals",)
+    assert found["m1"].notes == ()
+
+
 @pytest.mark.parametrize(
     ("words", "state", "note"),
     [

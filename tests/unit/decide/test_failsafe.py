@@ -94,6 +94,12 @@ def test_it_wakes_when_a_round_is_due() -> None:
     assert decision.wake_at is not None and decision.wake_at <= NOW + 1.0
 
 
+def test_it_does_not_look_all_the_while_because_a_renewal_is_overdue() -> None:
+    assert decide(on_promises(200, 1.0), NOW).wake_at == NOW + 2.0
+    wake_at = decide(on_promises(200, 3.0), NOW).wake_at
+    assert wake_at is not None and wake_at >= NOW + 0.2
+
+
 def test_renewals_are_tried_all_the_while_with_the_candidates_that_promised() -> None:
     given = on_promises(20, 1.0, writing=False, peers=(peer("m2", status("m2", streaming_from=None)),))
     [write] = [action for action in decide(given, NOW).actions if isinstance(action, WriteLease)]

@@ -124,6 +124,28 @@ async def test_a_server_with_another_authority_s_certificate_hears_nothing(tmp_p
             await stores.config.read(5.0)
 
 
+async def test_a_watch_that_ends_at_once_is_not_asked_for_again_at_once(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            asked.append(await request(reader))
+            listed = b'{"kind": "List", "metadata": {"resourceVersion": "7"}, "items": []}'
+            body = b"" if "watch=true" in asked[-1] else listed
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            await writer.drain()
+
+    async with api(hasty, tmp_path) as stores:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.5):
+                async for _ in stores.lock.follow():
+                    pass
+    watches = [path for path in asked if "watch=true" in path]
+    assert 1 <= len(watches) <= 2
+    assert 2 <= len(asked) - len(watches) <= 6, "lists"
+
+
 async def test_a_renewal_does_not_wait_for_reads_that_hang(tmp_path: Path) -> None:
     """Reads and watches have a client of their own (kubernetes.open)."""
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from tests.unit.runtime.stand_ins import FREE, Bench, reached
 
-from pgherd.kubernetes.store import PodSeen, Unanswered
+from pgherd.kubernetes.store import LockSeen, PodSeen, Unanswered
 from pgherd.model import knowledge as k
 from pgherd.model.actions import Reason, WriteLease
 from pgherd.model.knowledge import WriteKind
@@ -20,7 +20,7 @@ from pgherd.model.member import Pod
 from pgherd.model.promises import Question, Verdict
 from pgherd.runtime.lock import Lock
 from pgherd.runtime.promises import Promises
-from pgherd.runtime.writer import Writer
+from pgherd.runtime.writer import MANY, Writer
 
 NAMED = (Candidate("demo-1", "i1"), Candidate("demo-2", "i2"))
 YES = {name: Verdict(name, f"uid-{name}") for name in ("demo-1", "demo-2")}
@@ -161,6 +161,30 @@ async def test_a_write_without_an_answer_adds_whom_it_names(stage: Stage) -> Non
     stage.clock.now += 4
     await stage.round()
     assert stage.asked[-1][0] == ("demo-1", "demo-2")
+
+
+async def test_an_outage_of_hours_does_not_fill_the_table_of_unanswered_writes(stage: Stage) -> None:
+    gone = True
+
+    async def read(limit: float) -> LockSeen:
+        if gone:
+            raise Unanswered("no answer")
+        return stage.memory.lock.value
+
+    def lost(record: Lease) -> None:
+        if gone:
+            raise Unanswered("no answer")
+
+    stage.memory.before_write = lost
+    stage.stores.lock.read = read  # type: ignore[method-assign]
+    for _ in range(1000):
+        await stage.write(WriteKind.RENEW, candidates=NAMED)
+    assert len(stage.state.knowledge.unanswered) == MANY
+    assert len(stage.fence.table) == MANY + 1  # and the one that it holds by
+    gone = False
+    await stage.write(WriteKind.RENEW, candidates=NAMED)
+    assert stage.state.knowledge.unanswered == () and len(stage.fence.table) == 1
+    assert k.holds(stage.state.knowledge, stage.clock.now)
 
 
 async def test_a_round_that_a_surrender_overtakes_arms_nothing(stage: Stage) -> None:

@@ -41,14 +41,15 @@ def extend(view: View, now: float, decision: Decision) -> Decision:
     at = due(view)
     if at is None:
         return decision
-    reason = decision.reason if decision.reason.code != "primary" else why(view, now, at) or decision.reason
-    decision = msgspec.structs.replace(decision, reason=reason)
+    if decision.reason.code == "primary":
+        # A renewal is overdue all the while, which is no reason to look all the while: its end is heard of.
+        wake_at = at if extended(view.knowledge) else decision.wake_at
+        decision = msgspec.structs.replace(decision, reason=why(view, now, at) or decision.reason, wake_at=wake_at)
     if now < at:
         return msgspec.structs.replace(decision, wake_at=min(decision.wake_at or at, at))
     if not renews(view, now):
         return decision
-    wake = min(decision.wake_at or now + AGAIN, now + AGAIN)
-    return msgspec.structs.replace(decision, actions=(*decision.actions, AskPromises()), wake_at=wake)
+    return msgspec.structs.replace(decision, actions=(*decision.actions, AskPromises()), wake_at=now + AGAIN)
 
 
 def why(view: View, now: float, at: float) -> Reason | None:

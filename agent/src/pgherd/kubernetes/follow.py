@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 import httpx2
 import msgspec
 
+from pgherd.kubernetes.client import HASTY
 from pgherd.kubernetes.store import StoreError, Unanswered
 
 T = TypeVar("T")
@@ -27,8 +28,6 @@ LIST_LIMIT = 5.0
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
-HASTY = 1.0
-"""Seconds: a watch that ends sooner, without a word, is broken; asking again at once would go on for ever."""
 
 BROKEN = (StoreError, httpx2.HTTPError, msgspec.MsgspecError, UnicodeDecodeError, OSError, TimeoutError)
 """What a watch may die of. Anything else is a mistake of ours and ends the agent, loudly."""

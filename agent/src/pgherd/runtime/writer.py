@@ -7,6 +7,7 @@ is read back, and until then the stricter of both outcomes counts (model.knowled
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
 from collections.abc import Callable
 
@@ -25,6 +26,9 @@ from pgherd.runtime.state import State
 
 SHORTEST = 0.3
 """Seconds that a write is given at least."""
+MANY = 8
+"""Writes without an answer, after which the lock must be read before another is sent: an API that is away for hours
+must not fill the table of those that may still happen, since none of them is excluded before one more is confirmed."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 1.0
 
@@ -90,7 +94,8 @@ class Writer:
         known = self._state.knowledge
         limit = self._state.configuration.retry_timeout
         if known.held is not None and k.deadline(known) > 0:
-            limit = min(limit, max(SHORTEST, (k.deadline(known) - self._clock()) / 3))
+            # In tenths: what is logged of a long outage stays the same sentence.
+            limit = min(limit, max(SHORTEST, math.floor((k.deadline(known) - self._clock()) / 3 * 10) / 10))
         return limit
 
     async def _write(self, action: WriteLease, reason: Reason, known: Knowledge) -> None:
@@ -106,7 +111,10 @@ class Writer:
         before = known.record or known.last  # in an accident the holder writes over what is there, or anew
         if before is None:
             return False
-        record, limit = self._fill(action, before), self._limit()
+        limit = self._limit()
+        if len(known.unanswered) >= MANY and not await self._lock.refresh(limit):
+            return False
+        record = self._fill(action, before)
         attempt = Attempt(
             record.nonce, self._clock(), record.ttl, action.kind, record.epoch, known.base, record.candidates,
             record.pause,
