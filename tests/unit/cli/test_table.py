@@ -50,6 +50,7 @@ def test_a_healthy_cluster_has_nothing_to_note() -> None:
             "streaming",
             "slot cdc lost",
         ),
+        (status("m1", **STREAMS, refused="work_mem"), "streaming", "configuration refused: work_mem"),
         (status("m1", **STREAMS, system_identifier="666"), "streaming", "another system identifier: 666"),
     ],
 )
