@@ -220,8 +220,10 @@ class Reload:
         if server is None or server.process is not Process.RUNNING:
             self._applied = None  # a start may use less than what is configured
             return False
-        if self._state.task is not None or (wanted == self._refused and self._clock() < self._again):
+        if self._state.task is not None:
             return False
+        if self._refused is not None:  # also when it is taken back: nobody should read of it any more
+            return wanted != self._refused or self._clock() >= self._again
         return self._applied is None or _of_postgresql(self._applied) != _of_postgresql(wanted)
 
     def check(self) -> None:
