@@ -17,6 +17,7 @@ from pgherd.model.parameters import Change, impossible
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, PostgresConfiguration, Settings
 from pgherd.postgres import accepted, check, configure
 from pgherd.postgres.accepted import Accepted
+from pgherd.postgres.errors import ToolFailed
 from pgherd.postgres.layout import Layout
 from pgherd.postgres.link import FenceLink
 from pgherd.postgres.sessions import Connection, bounded
@@ -42,7 +43,10 @@ class Applier:
         """What to start with: what is proved, and of what is new only parameters that PostgreSQL takes."""
         known = await asyncio.to_thread(accepted.read, self._layout)
         tried = known.started == configuration.postgresql.parameters
-        problems = [] if tried else await self._parameters(configuration)
+        try:
+            problems = [] if tried else await self._parameters(configuration)
+        except (ToolFailed, OSError) as error:
+            problems = [f"the parameters could not be checked: {error}"]
         usable = accepted.for_start(configuration.postgresql, known, bool(problems), self._failed)
         if problems:
             self.refused = "; ".join(problems)
