@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 from tests.unit.postgres.test_render import SOURCE, settings
 
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, PostgresConfiguration, PostgresSettings
 from pgherd.postgres import accepted, check, configure, render
 from pgherd.postgres.accepted import UNPROVED, Accepted, for_start
+from pgherd.postgres.apply import Applier
 from pgherd.postgres.layout import Layout
 
 OLD = PostgresConfiguration({"work_mem": "4MB"}, ("host old",), ("m old demo",))
@@ -85,18 +88,100 @@ def test_maps_follow_ours() -> None:
     ]
 
 
-def test_rules_are_put_in_place_and_back(tmp_path: Path) -> None:
-    given = settings(tmp_path)
-    layout, identity = Layout(given.postgres, str(tmp_path)), Identity("demo-a-0", "ns", "uid", "10.0.0.1")
-    layout.data.mkdir()
-    configure.write(layout, given, identity, Configuration(postgresql=OLD), SOURCE)
-    names = (configure.HBA, configure.IDENT, configure.CONF)
-    files = {name: (layout.data / name).read_text() for name in names}
-    before = configure.write_rules(layout, given, identity, Configuration(postgresql=NEW))
-    assert before == {name: files[name] for name in (configure.HBA, configure.IDENT)}
-    assert "host new" in (layout.data / configure.HBA).read_text()
-    configure.put_back(layout, before)
-    assert {name: (layout.data / name).read_text() for name in names} == files
+class Server:
+    """A running server that refuses what has a given word in it, asked through the views of its files."""
+
+    class info:
+        server_version = 150000
+
+    def __init__(self, layout: Layout, word: str) -> None:
+        self.layout, self.word = layout, word
+        self.asked: list[str] = []
+        self.dies = False
+
+    async def execute(self, sql: bytes) -> Server:
+        name = configure.HBA if b"hba" in sql else configure.IDENT if b"ident" in sql else ""
+        self.rows: list[dict[str, Any]] = []
+        if name:
+            self.asked.append(name)
+            if self.dies:
+                raise OSError("gone")
+            lines = (self.layout.data / name).read_text().splitlines()
+            found = [number for number, line in enumerate(lines, 1) if self.word in line]
+            self.rows = [{"line_number": number, "error": "wrong"} for number in found]
+        return self
+
+    async def fetchall(self) -> list[dict[str, Any]]:
+        return self.rows
+
+
+class Link:
+    async def signal(self, signum: int) -> None:
+        pass
+
+
+class Place:
+    """A data directory with OLD accepted and in place, and a server that runs there."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, word: str = "wrong") -> None:
+        given = settings(folder)
+        self.layout, identity = Layout(given.postgres, str(folder)), Identity("demo-a-0", "ns", "uid", "10.0.0.1")
+        for path in (self.layout.data, self.layout.state):
+            path.mkdir()
+        self.old = Configuration(postgresql=OLD)
+        configure.write(self.layout, given, identity, self.old, SOURCE)
+        accepted.write(self.layout, Accepted(OLD))
+        self.server = Server(self.layout, word)
+        self.applier = Applier(self.layout, given, identity, cast(Any, Link()))
+
+        async def nothing_wrong(layout: Layout, conf: str) -> list[str]:
+            return []
+
+        monkeypatch.setattr(check, "parameters", nothing_wrong)
+
+    def rules(self) -> str:
+        return (self.layout.data / configure.HBA).read_text() + (self.layout.data / configure.IDENT).read_text()
+
+    def reload(self, **changes: Any) -> None:
+        postgresql = msgspec.structs.replace(OLD, **changes)
+        configuration = Configuration(postgresql=postgresql)
+        asyncio.run(self.applier.reload(cast(Any, self.server), configuration))
+
+
+def test_rules_that_the_server_takes_are_in_place_and_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(tmp_path, monkeypatch)
+    place.reload(pg_hba=("host new",))
+    assert "host new" in place.rules()
+    known = accepted.read(place.layout).postgresql
+    assert known is not None and known.pg_hba == ("host new",)
+    place.server.asked.clear()
+    place.reload(pg_hba=("host new",))
+    assert not place.server.asked, "what is accepted needs no proof"
+
+
+@pytest.mark.parametrize("changes", [{"pg_hba": ("host wrong",)}, {"pg_ident": ("m wrong demo",)}])
+@pytest.mark.parametrize("dies", [False, True])
+def test_rules_that_it_refuses_are_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], dies: bool
+) -> None:
+    place = Place(tmp_path, monkeypatch)
+    before, place.server.dies = place.rules(), dies
+    with pytest.raises(OSError if dies else InvalidSetting, match="gone" if dies else "wrong"):
+        place.reload(**changes)
+    assert place.rules() == before and accepted.read(place.layout) == Accepted(OLD)
+    assert dies or "wrong" in place.applier.refused
+
+
+def test_what_an_agent_left_unproved_on_disk_is_proved_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path, monkeypatch)
+    before = place.rules()
+    hba = place.layout.data / configure.HBA
+    hba.write_text(hba.read_text().replace("host old", "host wrong"))  # it died before it could ask
+    with pytest.raises(InvalidSetting, match="wrong"):
+        place.reload(pg_hba=("host wrong",))
+    assert place.rules() == before
 
 
 def test_another_source_changes_nothing_else(tmp_path: Path) -> None:

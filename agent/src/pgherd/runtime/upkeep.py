@@ -28,6 +28,8 @@ SLEEP = 60.0
 ROLES_AGAIN = 60.0
 """Seconds after which the declared users' secrets are read again."""
 
+RELOAD = 25.0
+"""Seconds for one reload: PostgreSQL reads the new files twice, once to try them."""
 REFUSED_AGAIN = 60.0
 """Seconds after which a refused configuration is tried again: what was missing may have been installed."""
 
@@ -238,7 +240,7 @@ class Reload:
                 continue
             wanted = self._state.configuration
             try:
-                async with asyncio.timeout(10.0):
+                async with asyncio.timeout(RELOAD):
                     await self._server.reload(wanted)
                 self._applied, self._refused = wanted, None
                 self._trouble("")
