@@ -27,6 +27,7 @@ from .names import (
 )
 from .parameters import parameter_problem
 from .patches import patches
+from .replication_slots import slots
 from .tags import check_tags, tags_of_set
 from .timing import timing_problem
 
@@ -40,6 +41,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_configuration_conflict": "fail",
     "postgres_early_takeover_delay": 3,
     "postgres_failsafe_mode": True,
+    "postgres_ignore_slots": [],
     "postgres_image": "",
     "postgres_image_pull_policy": "IfNotPresent",
     "postgres_image_pull_secrets": [],
@@ -52,6 +54,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_parameters": {},
     "postgres_patches": [],
     "postgres_pg_hba": [],
+    "postgres_pg_ident": [],
     "postgres_port": 5432,
     "postgres_primary_start_timeout": 300,
     "postgres_primary_stop_timeout": 60,
@@ -63,10 +66,12 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_service_node_port": None,
     "postgres_service_type": "ClusterIP",
     "postgres_shared_memory_size": "256Mi",
+    "postgres_slots": {},
     "postgres_storage_class": "",
     "postgres_temporary_size": "64Mi",
     "postgres_ttl": 10,
     "postgres_use_pg_rewind": True,
+    "postgres_use_slots": True,
     "postgres_version": 17,
     "postgres_wait": True,
     "postgres_wait_timeout": 300,
@@ -343,13 +348,16 @@ def _configuration(values: Mapping[str, Any], problems: Problems) -> dict[str, A
         refusal = parameter_problem(name, value)
         if refusal:
             problems.add(f"postgres_parameters.{name}", value, refusal)
-    rules = problems.sequence("postgres_pg_hba", values["postgres_pg_hba"])
-    for rule in rules:
-        if not isinstance(rule, str) or "\n" in rule or re.match(r"\s*(@|include)", rule):
-            problems.add("postgres_pg_hba", rule, "must be lines of pg_hba.conf without include")
+    result |= slots(values, problems)
+    rules = {each: problems.sequence(f"postgres_{each}", values[f"postgres_{each}"]) for each in ("pg_hba", "pg_ident")}
+    for each, lines in rules.items():
+        for line in lines:
+            if not isinstance(line, str) or "\n" in line or re.match(r"\s*(@|include)", line):
+                problems.add(f"postgres_{each}", line, f"must be lines of {each}.conf without include")
     result["postgresql"] = {
         "parameters": parameters,
-        "pg_hba": rules,
+        **rules,
+        "use_slots": problems.boolean("postgres_use_slots", values["postgres_use_slots"]),
         "use_pg_rewind": problems.boolean("postgres_use_pg_rewind", values["postgres_use_pg_rewind"]),
     }
     return result

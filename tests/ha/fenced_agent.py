@@ -17,6 +17,7 @@ import msgspec
 from pgherd.model.knowledge import Attempt
 from pgherd.model.mapping import boottime
 from pgherd.model.settings import Configuration, Identity, read_settings
+from pgherd.model.slots import SlotOrders, Wanted, slot_name
 from pgherd.postgres.link import FenceLink
 from pgherd.postgres.server import PostgresServer
 from pgherd.postgres.source import Source
@@ -67,8 +68,6 @@ class Agent:
             given["source"] = msgspec.convert(source, Source)
         if "configuration" in given:
             given["configuration"] = msgspec.convert(given["configuration"], Configuration)
-        if "names" in given:
-            given["names"] = tuple(given["names"])
         return await getattr(self.server, verb)(**given)
 
     async def do_pid(self) -> int:
@@ -78,6 +77,12 @@ class Agent:
         deadline = boottime() + seconds
         self.link.arm(deadline, deadline + lease)
         return deadline
+
+    async def do_keep_slots(self, names: list[str]) -> dict[str, int]:
+        """As a primary keeps members' slots; their positions."""
+        members = tuple(slot_name(member) for member in self.server._settings.members)
+        orders = SlotOrders(True, 1, tuple(Wanted(name) for name in names), members=members)
+        return (await self.server.keep_slots(orders, None)).positions
 
     async def do_initialise(self) -> str:
         """With a deadline, as a holder has one (S7); the one of before stands again afterwards."""

@@ -1,4 +1,4 @@
-"""Parameters and rules on a running cluster: no order of restarts stops a standby, and a mistake changes nothing."""
+"""Parameters and rules of a running cluster: no order of restarts leaves a standby stuck, no mistake counts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tests.ha.harness.wait import eventually
 START = 40.0
 PATIENCE = 30.0
 SETTING = "max_connections"
+STREAMS = "select count(*) from pg_stat_wal_receiver where status = 'streaming'"
 
 
 @pytest.fixture
@@ -44,9 +45,8 @@ def restart(cluster: Cluster, member: Member, expected: str) -> None:
     eventually(f"{member.name} runs again", lambda: member.sql(query) != before, PATIENCE)
     eventually(f"{member.name} has {expected}", lambda: value(member) == expected, 5)
     leader = leader_of(cluster)
-    streams = "select count(*) from pg_stat_wal_receiver where status = 'streaming'"
     for standby in standbys(cluster, leader):
-        eventually(f"{standby.name} streams", lambda standby=standby: standby.sql(streams) == [["1"]], PATIENCE)
+        eventually(f"{standby.name} streams", lambda standby=standby: standby.sql(STREAMS) == [["1"]], PATIENCE)
     leader.sql("create table if not exists probe (n int); insert into probe values (1)")
     [[end]] = leader.sql("select pg_current_wal_flush_lsn()")
     for standby in standbys(cluster, leader):

@@ -36,6 +36,10 @@ class Instance:
     """Virtual time at which it began to accept writes."""
     following: str | None = None
     streaming: bool = False
+    cramped: bool = False
+    """A standby that runs with less than its WAL demands: it cannot be promoted, only a start helps."""
+    lacks_slot: bool = False
+    """A standby that gets a declared logical slot only by a start."""
 
     @property
     def accepts_writes(self) -> bool:

@@ -68,6 +68,7 @@ class SimPostgres:
             shut_down=instance.shut_down,
             promoting=instance.promoting and instance.recovery,
             following=instance.following,
+            cramped=("max_connections 60 < 130",) if instance.cramped and instance.recovery else (),
             streaming=instance.streaming,
             receiver_timeline=data.branch.timeline if instance.streaming else None,
             **common,
@@ -157,6 +158,8 @@ class SimPostgres:
         if self._world.chance(0.05):
             raise StartFailed("chance has it that it does not start")
         instance = self._fence.start(writable, source.member if source else None)
+        instance.cramped = not writable and self._world.chance(0.04)
+        instance.lacks_slot = not writable and self._world.chance(0.1)
         self._cluster.checks.started(self._container.member.name, data, writable, source.member if source else None)
         self._world.after(self._world.between(0.05, 1.5), lambda: self._container.came_up(instance))
         while not instance.running:
@@ -181,6 +184,8 @@ class SimPostgres:
             raise PostgresError("promotion needs an armed deadline in the future (S4)")
         if instance is None or not instance.running or not instance.recovery or data is None:
             raise PostgresError("only a running standby can be promoted")
+        if instance.cramped:
+            raise PromoteFailed("promotion is not possible because of insufficient parameter settings")
         if timeline <= data.branch.timeline:
             raise PromoteFailed(f"timeline {timeline} is not above the server's own {data.branch.timeline}")
         instance.promoting = True
@@ -228,7 +233,9 @@ class SimPostgres:
         await self._takes(0.001, 0.02)
         data = self._container.volume.data
         states = {slot.name: SlotState(slot.kind, "kept", data.lsn if data else 0) for slot in orders.slots}
-        return SlotsSeen(orders.primary, states, tuple(states))
+        instance = self._fence.instance
+        waiting = instance is not None and instance.lacks_slot and not orders.primary
+        return SlotsSeen(orders.primary, states, tuple(states), ("cdc",) if waiting else ())
 
     async def connection(self) -> Any:
         self._alive()

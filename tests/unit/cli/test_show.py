@@ -15,6 +15,7 @@ from pgherd.cli.observe import Observation
 from pgherd.cli.table import Row, Table, table
 from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen
 from pgherd.model.lease import Candidate, Holder, Lease
+from pgherd.model.parameters import Change
 from pgherd.model.position import Position
 from tests.unit.cli.observations import STREAMS, TARGET, observation
 from tests.unit.decide.views import SYSTEM, lease, pod, status
@@ -138,6 +139,16 @@ def test_lag_is_shown_in_megabytes(lag: int | None, shown: str) -> None:
 )  # fmt: skip
 def test_cells(row: Row, cells: tuple[str, ...]) -> None:
     assert show.cells(row) == cells and len(cells) == len(show.COLUMNS)
+
+
+def test_a_pending_restart_has_a_column_with_its_reason() -> None:
+    waits = {"max_connections": Change("100", "60")}
+    seen = observation(answers={"m0": status("m0"), "m1": status("m1", pending_restart=waits), "m2": status("m2")})
+    shown = table(seen)
+    names = show.columns(shown)
+    assert names == (*show.COLUMNS, "Pending restart")
+    assert [show.line(row, names)[-1] for row in shown.members] == ["", "max_connections: 100 -> 60", ""]
+    assert show.columns(table(observation())) == show.COLUMNS
 
 
 @pytest.mark.parametrize(

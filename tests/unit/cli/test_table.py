@@ -56,6 +56,7 @@ def test_a_leader_on_promises_says_so() -> None:
             "streaming",
             "slot cdc lost",
         ),
+        (status("m1", **STREAMS, refused="work_mem"), "streaming", "configuration refused: work_mem"),
         (status("m1", **STREAMS, system_identifier="666"), "streaming", "another system identifier: 666"),
     ],
 )

@@ -72,6 +72,21 @@ INSTANCE: dict[str, Any] = {"name": "instance1", "replicas": 1, "storage": "1Gi"
         ({"parameters": {"wal_level": "replica"}}, "wal_level is always logical"),
         ({"parameters": {"a b": 1}}, "is not the name of a PostgreSQL parameter"),
         ({"pg_hba": ["include other.conf"]}, "without include"),
+        ({"pg_ident": ["@others"]}, "must be lines of pg_ident.conf"),
+        ({"slots": {"Up": {}}}, 'postgres_slots="Up": must be names of 1 to 63'),
+        (
+            {"slots": {"a": {"type": "temporary"}}},
+            'postgres_slots.a.type="temporary": must be one of physical, logical',
+        ),
+        ({"slots": {"a": {"type": "logical", "database": "app"}}}, "a logical slot needs database and plugin"),
+        ({"slots": {"a": {"plugin": "pgoutput"}}}, "a logical slot needs database and plugin"),
+        ({"slots": {"a": {"type": "physical", "plugin": "x"}}}, "a physical slot has neither"),
+        ({"slots": {"a": {"databse": "app"}}}, "postgres_slots.a.databse"),
+        ({"slots": {"a": {"cluster_type": "any"}}}, "must be one of primary, standby"),
+        ({"slots": ["a"]}, "must be a dictionary"),
+        ({"ignore_slots": [{}]}, "must name at least one of name, type, database, plugin"),
+        ({"ignore_slots": [{"name": 5}]}, "postgres_ignore_slots[0].name=5: must be a text"),
+        ({"use_slots": "maybe"}, "must be true or false"),
         ({"service_type": "External"}, "must be one of ClusterIP, NodePort, LoadBalancer"),
         ({"service_node_port": 30432}, "needs postgres_service_type NodePort or LoadBalancer"),
         ({"users": [{"name": "pg_app"}]}, "are reserved"),
@@ -271,3 +286,18 @@ def test_both_roles_describe_a_variable_alike() -> None:
     for name, each in options("pki").items():
         described = {key: value for key, value in each.items() if key != "description"}
         assert described == {key: value for key, value in known[name].items() if key != "description"}, name
+
+
+def test_the_agent_takes_declared_slots() -> None:
+    """What the play lets through, the agent reads as it was meant."""
+    settings = pytest.importorskip("pgherd.model.settings")
+    logical = {"database": "app", "plugin": "pgoutput"}
+    given = cluster(
+        slots={"a": None, "b": {}, "c": {"type": "physical", "cluster_type": "standby"}, "d": logical},
+        ignore_slots=[{"type": "logical", "plugin": "decoderbufs"}], pg_ident=["m ann demo"], use_slots=True,
+    )["configuration"]  # fmt: skip
+    read = settings.read_configuration(json.dumps(given))
+    assert {name: slot.kind for name, slot in read.permanent.items()} == {
+        "a": "physical", "b": "physical", "d": "logical",
+    }  # fmt: skip
+    assert read.ignore_slots[0].plugin == "decoderbufs" and read.postgresql.pg_ident == ("m ann demo",)

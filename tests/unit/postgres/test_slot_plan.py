@@ -11,7 +11,7 @@ import pytest
 from pgherd.model.slots import Matcher, SlotOrders, Wanted
 from pgherd.postgres.slot_copy import Unusable, read_state
 from pgherd.postgres.slot_plan import Advance, Create, Drop, Failover, Found, Step, found, states, steps
-from pgherd.postgres.slot_proof import Proof, not_after, owning, proved
+from pgherd.postgres.slot_proof import Proof, copying, not_after, owning, proved
 
 M2 = Wanted("m2", position=500)
 CDC = Wanted("cdc", "logical", "app", "pgoutput", position=500)
@@ -104,6 +104,7 @@ def test_what_is_ours_and_no_longer_declared_goes_from_standbys(
 def test_a_slot_that_was_promoted_without_proof_is_dropped_and_not_made_anew() -> None:
     assert plan(orders(True, CDC), logical(), doubtful=("cdc",)) == [Drop("cdc")]
     assert plan(orders(True, CDC), logical(active=True), doubtful=("cdc",)) == []
+    assert plan(orders(True, M2), physical(), doubtful=("m2",)) == []
 
 
 @pytest.mark.parametrize(
@@ -241,6 +242,11 @@ def test_a_copy_ahead_of_what_was_replayed_is_not_proved() -> None:
     """Promoted there, what is written before its position would count as confirmed."""
     assert look(700, 700, 700, Proof(), confirmed=901).ready == ()
     assert look(700, 700, 700, Proof(), confirmed=900).ready == ("cdc",)
+
+
+def test_a_new_copy_is_not_proved_by_the_one_before() -> None:
+    before = Proof(1, "i1", {"cdc": 700, "other": 1}, ("cdc", "other"), ("m2",))
+    assert copying(before, ["cdc"], "i2") == Proof(1, "i2", {"other": 1}, ("other",), ("cdc", "m2"))
 
 
 def test_who_owns_a_slot_after_a_pass() -> None:

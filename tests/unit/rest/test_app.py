@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgherd.model.member import MemberStatus, Peer, Pod
+from pgherd.model.parameters import Change
 from pgherd.model.promises import Question, Verdict
 from pgherd.model.slots import SlotState
 from pgherd.rest import app
@@ -68,6 +69,20 @@ def test_the_document_has_patronis_keys() -> None:
     assert body["role"] == "replica" and body["replication_state"] == "streaming" and body["timeline"] == 2
     assert body["xlog"] == {"received_location": 49 * MB, "replayed_location": 46 * MB}
     assert body["database_system_identifier"] == REPLICA.system_identifier and not body["cluster_unlocked"]
+
+
+def test_a_pending_restart_is_shown_as_patroni_does() -> None:
+    waits = {"max_connections": Change("100", "60")}
+    with client(Source(replace(REPLICA, pending_restart=waits, refused="work_mem"))) as rest:
+        body, cluster, lines = rest.get("/patroni").json(), rest.get("/cluster").json(), rest.get("/metrics").text
+    reason = {"max_connections": {"old_value": "100", "new_value": "60"}}
+    for shown in (body, cluster["members"][0]):
+        assert (shown["pending_restart"], shown["pending_restart_reason"]) == (True, reason)
+    assert body["pgherd"]["configuration_refused"] == "work_mem"
+    for name in ("pending_restart", "configuration_refused"):
+        assert f'pgherd_{name}{{cluster="demo",member="demo-b-0"}} 1.0' in lines
+    with client(Source(REPLICA)) as rest:
+        assert "pending_restart" not in rest.get("/patroni").json()
 
 
 def test_the_cluster_shows_everybody() -> None:

@@ -138,7 +138,7 @@ def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decisio
         )
     if server.process is not Process.RUNNING:
         return Decision((), Reason("starting", f"PostgreSQL is {server.process.value}"), wake)
-    if server.cramped:
+    if server.cramped and not (view.knowledge.record and view.knowledge.record.pause):
         return Decision((Stop(view.configuration.primary_stop_timeout),), cramped(view), wake)
     if server.following != source:
         return Decision((Follow(source),), Reason("follow", f"following {source}"), wake)

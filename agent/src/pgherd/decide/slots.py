@@ -105,9 +105,10 @@ def restart(view: View, now: float) -> Decision | None:
 
     One standby at a time, by name, and only while another one could be promoted: None when it is not this one's turn.
     """
-    if not view.slots.waiting or view.slots.primary or view.server.primary:
+    record = view.knowledge.record
+    if record is None or record.pause or not view.slots.waiting or view.slots.primary or view.server.primary:
         return None
-    leader = view.knowledge.record.leader if view.knowledge.record else None
+    leader = record.leader
     others = [peer for peer in view.peers if peer.pod.member != leader and not peer.pod.terminating]
     names = ", ".join(view.slots.waiting)
     if any(now - peer.ended > RECENT for peer in others):

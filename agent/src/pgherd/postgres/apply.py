@@ -11,12 +11,12 @@ import signal
 from typing import Any
 
 import msgspec
-import psycopg
 
 from pgherd.model.parameters import Change, impossible
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, PostgresConfiguration, Settings
 from pgherd.postgres import accepted, check, configure
 from pgherd.postgres.accepted import Accepted
+from pgherd.postgres.errors import ToolFailed
 from pgherd.postgres.layout import Layout
 from pgherd.postgres.link import FenceLink
 from pgherd.postgres.sessions import Connection, bounded
@@ -34,6 +34,8 @@ SELECT s.name, current_setting(s.name) AS running, coalesce(f.setting, s.boot_va
 class Applier:
     def __init__(self, layout: Layout, settings: Settings, identity: Identity, link: FenceLink) -> None:
         self._layout, self._settings, self._identity, self._link = layout, settings, identity, link
+        self._one = asyncio.Lock()
+        """Two that write the same file, one after the other."""
         self._failed: dict[str, Any] | None = None
         """Parameters with which the last start failed."""
         self.refused = ""
@@ -42,7 +44,10 @@ class Applier:
         """What to start with: what is proved, and of what is new only parameters that PostgreSQL takes."""
         known = await asyncio.to_thread(accepted.read, self._layout)
         tried = known.started == configuration.postgresql.parameters
-        problems = [] if tried else await self._parameters(configuration)
+        try:
+            problems = [] if tried else await self._parameters(configuration)
+        except (ToolFailed, OSError) as error:
+            problems = [f"the parameters could not be checked: {error}"]
         usable = accepted.for_start(configuration.postgresql, known, bool(problems), self._failed)
         if problems:
             self.refused = "; ".join(problems)
@@ -64,18 +69,15 @@ class Applier:
 
     async def reload(self, connection: Connection, configuration: Configuration) -> dict[str, Change]:
         """What waits for a restart afterwards. Raises InvalidSetting, and then nothing is changed."""
-        problems = await self._parameters(configuration)
-        rules: dict[str, str] = {}
-        if not problems:
-            rules, problems = await self._rules(connection, configuration)
-        if problems:
-            self.refused = "; ".join(problems)
-            raise InvalidSetting(self.refused)
-        changed = await asyncio.to_thread(
-            configure.write, self._layout, self._settings, self._identity, configuration, configure.AS_IT_IS
-        )
-        await asyncio.to_thread(self._accept, configuration.postgresql)
-        if changed or rules:
+        async with self._one:
+            problems = await self._parameters(configuration) or await self._rules(connection, configuration)
+            if problems:
+                self.refused = "; ".join(problems)
+                raise InvalidSetting(self.refused)
+            await asyncio.to_thread(
+                configure.write, self._layout, self._settings, self._identity, configuration, configure.AS_IT_IS
+            )
+            await asyncio.to_thread(self._accept, configuration.postgresql)
             await self._link.signal(signal.SIGHUP)
             await asyncio.sleep(0.1)  # the postmaster reads the files after the signal
         if configuration.postgresql.parameters != self._failed:
@@ -87,36 +89,44 @@ class Applier:
         """Only whom the server follows: the rest is as it was last accepted."""
         bare = PostgresConfiguration(use_slots=configuration.postgresql.use_slots)
         configuration = msgspec.structs.replace(configuration, postgresql=bare)
-        changed = await asyncio.to_thread(
-            configure.point, self._layout, self._settings, self._identity, configuration, source
-        )
-        if changed:
-            await self._link.signal(signal.SIGHUP)
+        async with self._one:
+            changed = await asyncio.to_thread(
+                configure.point, self._layout, self._settings, self._identity, configuration, source
+            )
+            if changed:
+                await self._link.signal(signal.SIGHUP)
 
     async def _parameters(self, configuration: Configuration) -> list[str]:
         try:
-            conf = configure.texts(self._layout, self._settings, self._identity, configuration, None)[configure.CONF]
+            conf = self._texts(configuration)[configure.CONF]
         except InvalidSetting as error:
             return [str(error)]
         problems = impossible(configuration.postgresql.parameters)
         return problems or await check.parameters(self._layout, conf)
 
-    async def _rules(self, connection: Connection, configuration: Configuration) -> tuple[dict[str, str], list[str]]:
-        """Put the new rules in place, ask the server what it makes of them, and take them back if it refuses."""
-        before = await asyncio.to_thread(
-            configure.write_rules, self._layout, self._settings, self._identity, configuration
-        )
-        if not before:
-            return {}, []
-        texts = configure.texts(self._layout, self._settings, self._identity, configuration, None)
+    async def _rules(self, connection: Connection, configuration: Configuration) -> list[str]:
+        """Put new rules in place, ask the server what it makes of them, and put the proved ones back if it refuses.
+
+        New is what was not accepted, whatever the files say: an agent may have died between the two.
+        """
+        known = await asyncio.to_thread(accepted.read, self._layout)
+        wanted, proved = configuration.postgresql, known.postgresql
+        if proved is not None and (proved.pg_hba, proved.pg_ident) == (wanted.pg_hba, wanted.pg_ident):
+            return []
+        before = msgspec.structs.replace(configuration, postgresql=accepted.for_start(wanted, known, False, None))
+        files, safe = self._texts(configuration), self._texts(before)
         try:
-            problems = await bounded(check.rules(connection, texts[configure.HBA], texts[configure.IDENT]), QUERY)
-        except (TimeoutError, psycopg.Error):
-            await asyncio.to_thread(configure.put_back, self._layout, before)
+            await asyncio.to_thread(configure.write_rules, self._layout, files)
+            problems = await bounded(check.rules(connection, files[configure.HBA], files[configure.IDENT]), QUERY)
+        except BaseException:
+            await asyncio.to_thread(configure.write_rules, self._layout, safe)
             raise
         if problems:
-            await asyncio.to_thread(configure.put_back, self._layout, before)
-        return before, problems
+            await asyncio.to_thread(configure.write_rules, self._layout, safe)
+        return problems
+
+    def _texts(self, configuration: Configuration) -> dict[str, str]:
+        return configure.texts(self._layout, self._settings, self._identity, configuration, None)
 
     def _accept(self, postgresql: PostgresConfiguration) -> None:
         known = accepted.read(self._layout)

@@ -38,12 +38,17 @@ def mistakes(output: str) -> list[str]:
 
 
 async def parameters(layout: Layout, conf: str) -> list[str]:
-    """What is wrong with a whole postgresql.conf; empty when PostgreSQL would start with it."""
+    """What is wrong with a whole postgresql.conf; empty when PostgreSQL would start with it.
+
+    Raises ToolFailed when it cannot be told now: a busy machine refuses nobody's configuration.
+    """
     folder = layout.temporary / "check"
     await asyncio.to_thread(_write, folder, conf)
     try:
         await run([layout.program("postgres"), "-D", str(folder), "-C", "max_connections"], environment(), LIMIT)
     except ToolFailed as error:
+        if not error.output:
+            raise
         return mistakes(error.output) or [str(error)]
     return []
 

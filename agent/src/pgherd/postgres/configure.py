@@ -56,18 +56,10 @@ def write(
     return any(changed)
 
 
-def write_rules(
-    layout: Layout, settings: Settings, identity: Identity, configuration: Configuration
-) -> dict[str, str]:  # fmt: skip
-    """Only pg_hba.conf and pg_ident.conf; the texts that they replaced, by name."""
-    files = texts(layout, settings, identity, configuration, None)
-    before = {name: _read(layout, name) for name in (HBA, IDENT)}
-    return {name: before[name] for name in (HBA, IDENT) if _write(layout, name, files[name])}
-
-
-def put_back(layout: Layout, before: Mapping[str, str]) -> None:
-    for name, text in before.items():
-        _write(layout, name, text)
+def write_rules(layout: Layout, files: Mapping[str, str]) -> None:
+    """Only pg_hba.conf and pg_ident.conf."""
+    for name in (HBA, IDENT):
+        _write(layout, name, files[name])
 
 
 def point(

@@ -172,6 +172,8 @@ class PostgresServer:
                 await self.reload(configuration)
             except InvalidSetting:
                 pass  # seen in every observation
+            except (PostgresError, psycopg.Error, TimeoutError, OSError):
+                pass  # it runs: the next reload tries again
         self._observer.refused = self._applier.refused
 
     async def _take_over_slots(self, writable: bool, source: Source | None, configuration: Configuration) -> None:

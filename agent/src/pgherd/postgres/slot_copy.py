@@ -8,8 +8,10 @@ synchronisation). A slot without such a file becomes consistent by the WAL alone
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import shutil
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +20,7 @@ import msgspec
 
 from pgherd.model.position import parse_lsn
 from pgherd.model.slots import Permanent
-from pgherd.postgres import incarnation, remote, replace
+from pgherd.postgres import incarnation, remote
 from pgherd.postgres.layout import Layout
 from pgherd.postgres.sessions import Connection, query
 
@@ -65,11 +67,9 @@ def read_state(name: str, data: bytes) -> State:
     return State(data, restart, confirmed)
 
 
-async def copy(
-    layout: Layout, source: str, wanted: Mapping[str, Permanent], room: int
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Names that were put in place, and why others were not. The server must be stopped and the volume locked."""
-    copied, refused = [], {}
+async def copy(layout: Layout, source: str, wanted: Mapping[str, Permanent], room: int) -> dict[str, str]:
+    """Puts what can be had in place; why others could not. The server must be stopped and the volume locked."""
+    refused = {}
     connection = await remote.connect(source)
     try:
         for name, slot in sorted(wanted.items()):
@@ -82,13 +82,12 @@ async def copy(
                 there = {entry.name for entry in (layout.data / "pg_replslot").iterdir()} - {name}
                 if len(there) >= room:
                     raise Unusable(f"max_replication_slots={room} are in use")
-                await put(layout, name, state)
-                copied.append(name)
+                await asyncio.to_thread(put, layout, name, state)
             except Unusable as error:
                 refused[name] = f"could not be taken over: {error}"
     finally:
         await connection.close()
-    return tuple(copied), refused
+    return refused
 
 
 async def _fetch(connection: Connection, name: str, slot: Permanent) -> State | None:
@@ -125,16 +124,16 @@ def has_wal(layout: Layout, position: int) -> bool:
     return oldest <= position // size
 
 
-async def put(layout: Layout, name: str, state: State) -> None:
-    """Durable, snapshot first; a crash leaves the slot as it was, or none, or the new one."""
+def put(layout: Layout, name: str, state: State) -> None:
+    """Durable, snapshot first; a crash leaves the slot as it was, or none, or the new one. Blocking."""
     if state.snapshot is not None:
         _write(layout.data / "pg_logical/snapshots" / state.snapshot_name, state.snapshot)
     final = layout.data / "pg_replslot" / name
     making = final.with_name(f"{name}.tmp")  # PostgreSQL removes such a directory at its start
-    await replace.remove(making)
+    shutil.rmtree(making, ignore_errors=True)
     making.mkdir(mode=0o700)
     _write(making / "state", state.data)
-    await replace.remove(final)
+    shutil.rmtree(final, ignore_errors=True)
     making.rename(final)
     incarnation.sync_directory(final.parent)
 

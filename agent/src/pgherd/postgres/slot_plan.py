@@ -133,7 +133,8 @@ def _goes(
     member = seen.name in orders.members and seen.kind == "physical"
     if orders.primary:
         lost = member and seen.lost
-        return seen.name in doubtful or lost or (member and seen.name not in wanted)
+        unproved = seen.kind == "logical" and seen.name in doubtful
+        return unproved or lost or (member and seen.name not in wanted)
     # On a standby: what a former primary left. Its xmin would hold vacuum up in the whole cluster through the feedback.
     if seen.kind == "physical":
         ours = seen.name in made or member

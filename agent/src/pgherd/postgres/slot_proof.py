@@ -8,7 +8,7 @@ own slot tells from where on everything is still there (`floor`); the copy is pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -33,6 +33,16 @@ class Proof(msgspec.Struct, frozen=True):
 def not_after(a: int, b: int) -> bool:
     """Transaction ids, modulo 2^32."""
     return (a - b) % 2**32 == 0 or (b - a) % 2**32 < 2**31
+
+
+def copying(proof: Proof, names: Iterable[str], incarnation: str) -> Proof:
+    """Before copies are put in place: ours, and no longer proved."""
+    anew = set(names)
+    return msgspec.structs.replace(
+        proof, incarnation=incarnation, made=tuple(sorted({*proof.made, *anew})),
+        floor={name: xid for name, xid in proof.floor.items() if name not in anew},
+        ready=tuple(name for name in proof.ready if name not in anew),
+    )  # fmt: skip
 
 
 def owning(proof: Proof, orders: SlotOrders, there: frozenset[str]) -> Proof:

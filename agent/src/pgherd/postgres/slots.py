@@ -39,6 +39,8 @@ class Slots:
         self._major = layout.settings.version
         self._refused: dict[str, str] = {}
         """Logical slots that the last start could not copy, and why: no further restart is made for them."""
+        self._doubtful: frozenset[str] = frozenset()
+        """What was not proved at this agent's last promotion, should the file not have taken it."""
 
     # The file
 
@@ -67,8 +69,10 @@ class Slots:
         primary, errors = await self._of_primary(orders, logical, source)
         orders = aimed(orders, primary)
         made, doubtful = frozenset(proof.made), frozenset(proof.doubtful)
+        doubtful |= self._doubtful if orders.primary else frozenset()
         errors |= await self._take(connection, slot_plan.steps(orders, there, made, doubtful, self._major))
         there = await look(connection)
+        self._doubtful &= there.keys()
         if primary:
             row = await sessions.query(connection, REPLAYED)
             at = parse_lsn(row["replayed"]) if row["replayed"] else 0
@@ -172,17 +176,12 @@ class Slots:
         wanted = {name: slot for name, slot in declared.items() if name not in proof.ready}
         if not wanted:
             return
+        # First: a copy that is not known to be one would be promoted without proof.
+        await self._write(slot_proof.copying(proof, wanted, incarnation.read(self._layout.data) or ""), proof)
         try:
-            copied, self._refused = await bounded(slot_copy.copy(self._layout, source, wanted, room), COPY)
+            self._refused = await bounded(slot_copy.copy(self._layout, source, wanted, room), COPY)
         except (TimeoutError, psycopg.Error, PostgresError, OSError) as error:
             self._refused = dict.fromkeys(wanted, f"could not be taken over: {error}")
-            return
-        floor = {name: xid for name, xid in proof.floor.items() if name not in copied}
-        new = msgspec.structs.replace(
-            proof, floor=floor, made=tuple(sorted({*proof.made, *copied})),
-            incarnation=incarnation.read(self._layout.data) or "",
-        )  # fmt: skip
-        await self._write(new, proof)
 
     async def before_promotion(self, connection: Connection, timeline: int) -> None:
         """A copy without proof is dropped before anybody can read from it: its consumer could miss changes.
@@ -193,12 +192,15 @@ class Slots:
             return
         proof = self._read()
         ready = frozenset(proof.ready) if proof.timeline == timeline else frozenset()
-        there = await look(connection)
-        copies = (name for name in proof.made if name in there and there[name].kind == "logical")
-        doubtful = [name for name in copies if name not in ready]
-        if doubtful:
-            await self._write(msgspec.structs.replace(proof, doubtful=tuple(doubtful)), proof)
-            await self._take(connection, [Drop(name) for name in doubtful])
+        self._doubtful = frozenset(proof.made) - ready
+        try:
+            there = await look(connection)
+            copies = [name for name in sorted(self._doubtful) if name in there and there[name].kind == "logical"]
+            if copies:
+                await self._write(msgspec.structs.replace(proof, doubtful=tuple(copies)), proof)
+                await self._take(connection, [Drop(name) for name in copies])
+        except (TimeoutError, psycopg.Error, OSError):
+            pass  # the promotion says what is wrong, if it fails, too
 
 
 async def look(connection: Connection) -> dict[str, Found]:

@@ -29,6 +29,8 @@ SLEEP = 60.0
 ROLES_AGAIN = 60.0
 """Seconds after which the declared users' secrets are read again."""
 
+RELOAD = 25.0
+"""Seconds for one reload: PostgreSQL reads the new files twice, once to try them."""
 REFUSED_AGAIN = 60.0
 """Seconds after which a refused configuration is tried again: what was missing may have been installed."""
 
@@ -223,8 +225,10 @@ class Reload:
         if server is None or server.process is not Process.RUNNING:
             self._applied = None  # a start may use less than what is configured
             return False
-        if self._state.task is not None or (wanted == self._refused and self._clock() < self._again):
+        if self._state.task is not None:
             return False
+        if self._refused is not None:  # also when it is taken back: nobody should read of it any more
+            return wanted != self._refused or self._clock() >= self._again
         return self._applied is None or _of_postgresql(self._applied) != _of_postgresql(wanted)
 
     def check(self) -> None:
@@ -239,7 +243,7 @@ class Reload:
                 continue
             wanted = self._state.configuration
             try:
-                async with asyncio.timeout(10.0):
+                async with asyncio.timeout(RELOAD):
                     await self._server.reload(wanted)
                 self._applied, self._refused = wanted, None
                 self._trouble("")
