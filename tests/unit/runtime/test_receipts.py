@@ -71,6 +71,18 @@ async def test_a_failover_from_detection_to_first_write(tmp_path: Path) -> None:
     assert json.loads(bench.output.getvalue().splitlines()[-1])["code"] == "receipt"
 
 
+async def test_a_lock_that_is_made_again_before_the_address_is_published_loses_no_receipt(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    receipts = Receipts(bench.state, bench.identity, tmp_path, bench.log)
+    record = bench.mine(OLD, epoch=5)
+    receipts.written(WriteLease(WriteKind.TAKE, record), OLD, record, REASON)
+    again = msgspec.structs.replace(record, epoch=6)
+    receipts.written(WriteLease(WriteKind.RENEW, again), record, again, REASON)
+    published = msgspec.structs.replace(again, address="10.0.0.1")
+    receipts.written(WriteLease(WriteKind.RENEW, published), again, published, REASON)
+    assert receipts.complete.get_nowait().epoch == 5
+
+
 async def test_a_new_cluster_is_no_failover(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     receipts = Receipts(bench.state, bench.identity, tmp_path, bench.log)

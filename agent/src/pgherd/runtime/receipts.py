@@ -81,21 +81,25 @@ class Receipts:
             self._detected = (record.epoch, wall())
 
     def written(self, action: WriteLease, before: Lease, record: Lease, reason: Reason) -> None:
-        """A confirmed write: a take opens a receipt, the first published address completes it."""
+        """A confirmed write: a take opens a receipt, the first published address completes it.
+
+        A renewal is of the same tenure, also under another epoch: the lock was lost and made again in between.
+        """
         if action.kind is WriteKind.TAKE:
             self._take(action, before, record, reason)
-        elif self._open is not None and record.epoch == self._open.epoch and record.address is not None:
+        elif self._open is not None and action.kind is WriteKind.RENEW and record.address is not None:
             receipt = msgspec.structs.replace(self._open, first_write=wall())
             self._keep(None)
             self._log.info("receipt", "the new primary is writable and published", receipt=receipt)
             self.complete.put_nowait(receipt)
-        elif self._open is not None and record.epoch != self._open.epoch:
+        elif self._open is not None and action.kind is not WriteKind.RENEW:
             self._keep(None)
 
     def _take(self, action: WriteLease, before: Lease, record: Lease, reason: Reason) -> None:
         now = wall()
         detected = self._detected[1] if self._detected[0] == before.epoch else now
         if before.leader is None:
+            self._keep(None)
             return  # a new cluster: nothing failed
         self._keep(
             Receipt(
