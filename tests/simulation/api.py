@@ -67,6 +67,8 @@ class Store:
         self.lock = Cell(LockSeen(free, "1"))
         self.configuration = Cell(ConfigSeen(version="1", config=self.config))
         self.pods: Cell[Any] = Cell(None)  # tests.simulation.pods.Pods
+        self.sending: Callable[[str], None] = lambda member: None
+        """Called when a member sends a write of the lock: what it decided on is what it has now."""
         self.labelled: Callable[[str, str], None] = lambda member, role: None
 
     def next_version(self) -> str:
@@ -216,6 +218,7 @@ class SimLock:
 
     async def write(self, record: Lease, version: str, limit: float) -> LockSeen:
         store, member = self._client.store, self._client.member
+        store.sending(member)
         return await self._client.request("patch endpoints", lambda: store.write_lock(member, record, version), limit)
 
     def follow(self) -> AsyncIterator[LockSeen]:
