@@ -41,8 +41,8 @@ test: setup ## everything that must pass, in order, with one summary
 	@tools/as-root.sh $(BIN)/python -m tests.doors lint unit simulation ha cluster molecule
 
 .PHONY: test-long
-test-long: setup ## the same, with all seeds and all mutants
-	@tools/as-root.sh $(BIN)/python -m tests.doors lint unit simulation-long mutants ha cluster molecule
+test-long: setup ## the same, with all seeds, all mutants and the slow faults
+	@tools/as-root.sh $(BIN)/python -m tests.doors lint unit simulation-long mutants ha ha-long cluster molecule cluster-long
 
 .PHONY: lint
 lint: setup ## formatting, types, layers, playbooks

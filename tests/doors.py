@@ -141,11 +141,19 @@ def simulation_long() -> Result:
 
 
 def ha() -> Result:
-    return pytest("ha", "tests/ha", strict=True)
+    return pytest("ha", "tests/ha", "-m", "not long", strict=True)
+
+
+def ha_long() -> Result:
+    return pytest("ha-long", "tests/ha", "-m", "long", strict=True)
 
 
 def cluster() -> Result:
-    return pytest("cluster", "tests/cluster", strict=True)
+    return pytest("cluster", "tests/cluster", "-m", "not long", strict=True)
+
+
+def cluster_long() -> Result:
+    return pytest("cluster-long", "tests/cluster", "-m", "long", strict=True)
 
 
 def molecule() -> Result:
@@ -159,7 +167,9 @@ DOORS: Mapping[str, Callable[[], Result]] = {
     "simulation-long": simulation_long,
     "mutants": mutants,
     "ha": ha,
+    "ha-long": ha_long,
     "cluster": cluster,
+    "cluster-long": cluster_long,
     "molecule": molecule,
 }
 
@@ -169,7 +179,7 @@ def open_doors(names: Sequence[str]) -> dict[str, Result]:
     results: dict[str, Result] = {}
     try:
         for name in names:
-            if name in ("cluster", "molecule") and not lab.borrowed():
+            if name in ("cluster", "cluster-long", "molecule") and not lab.borrowed():
                 os.environ.update(lab.start())
             started = time.monotonic()
             results[name] = DOORS[name]()

@@ -10,8 +10,8 @@ import pytest
 
 from tests.ha.harness.cluster import Cluster
 from tests.ha.harness.member import Member
-from tests.ha.harness.verdict import Scene, Witness
-from tests.ha.harness.volume import Small
+from tests.ha.harness.verdict import Scene
+from tests.ha.harness.volume import Volume
 from tests.ha.harness.wait import eventually
 
 
@@ -65,30 +65,37 @@ def test_a_member_that_stood_still_wakes_up_as_a_replica(scene: Scene) -> None:
 
 
 @pytest.fixture
-def small(cluster: Cluster) -> Iterator[Mapping[str, Small]]:
+def volumes(cluster: Cluster) -> Iterator[Mapping[str, Volume]]:
     """Every member's volume, of limited size: whoever initialises has one."""
-    volumes = {name: Small(member.folder / "pgdata", 400) for name, member in cluster.members.items()}
-    yield volumes
+    made = {name: Volume(member.folder / "pgdata", 400) for name, member in cluster.members.items()}
+    yield made
+    for volume in made.values():
+        volume.answer()
     for member in cluster.members.values():
         member.kill()
-    for volume in volumes.values():
+    for volume in made.values():
         volume.unmount()
 
 
 @pytest.mark.long
-def test_a_full_volume_is_reported_and_recovers(small: Mapping[str, Small], cluster: Cluster) -> None:
-    """No crash loop of the agent, no second primary; well again when there is space again."""
-    cluster.start()
-    old = cluster.wait_ready(60)
-    witness = Witness(cluster)
+def test_a_volume_that_hangs_is_failed_over(volumes: Mapping[str, Volume], scene: Scene) -> None:
+    """PostgreSQL cannot even be killed while it waits for the storage: it ends before it could acknowledge more."""
+    cluster, witness, old = scene.cluster, scene.witness, scene.leader
+    agent = old.agent()
+    volumes[old.name].hang()
     try:
-        witness.start(old)
-        fill_and_recover(cluster, old, witness, small[old.name])
+        new = scene.another()
+        assert witness.gap <= cluster.ttl + 4
+        assert old.agent() == agent, "the agent does not wait for the storage"
     finally:
-        witness.stop()
+        volumes[old.name].answer()
+    witness.verdict(new)
 
 
-def fill_and_recover(cluster: Cluster, old: Member, witness: Witness, volume: Small) -> None:
+@pytest.mark.long
+def test_a_full_volume_is_reported_and_recovers(volumes: Mapping[str, Volume], scene: Scene) -> None:
+    """No crash loop of the agent, no second primary; well again when there is space again."""
+    cluster, witness, old, volume = scene.cluster, scene.witness, scene.leader, volumes[scene.leader.name]
     agent = old.agent()
     volume.fill()
     with pytest.raises(psycopg.Error):

@@ -74,6 +74,8 @@ class Store:
         self.lock = Cell(LockSeen(free, "1"))
         self.configuration = Cell(ConfigSeen(version="1", config=self.config))
         self.pods: Cell[Any] = Cell(None)  # tests.simulation.pods.Pods
+        self.sending: Callable[[str], None] = lambda member: None
+        """Called when a member sends a write of the lock: what it decided on is what it has now."""
         self.labelled: Callable[[str, str], None] = lambda member, role: None
         self.requests = Cell(RequestsSeen(version="1"))
 
@@ -242,6 +244,7 @@ class SimLock:
         client, now = self._client, self._client.store.lock.value.record
         if now is not None and now.epoch < record.epoch:
             client.takes.append((version, client.store.world.now + LONGEST_WAY))
+        client.store.sending(client.member)
         return await client.request(
             "patch endpoints", lambda: client.store.write_lock(client.member, record, version), limit
         )

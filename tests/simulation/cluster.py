@@ -58,6 +58,7 @@ class Cluster:
         self._systems = 0
         self.checks = Checks(self)
         self.store.written.append(self.checks.lock_written)
+        self.store.sending = self.checks.sending
         world.after_event = self.checks.one_primary
         world.after(TICK, self._tick)
 

@@ -69,27 +69,31 @@ def drift(cluster: Cluster, member: Member) -> str:
 
 
 def replace_copy(cluster: Cluster, leader: Member, length: float) -> str:
-    """A replica comes back with another copy while its leader cannot record that: it is no candidate any more."""
+    """A replica comes back with another copy while its leader cannot record that, and then says nothing any more: who
+    has that copy is no candidate."""
     world = cluster.world
     others = [each for each in cluster.members.values() if each is not leader and each.volume.data and each.container]
     if not others or leader.volume.data is None:
         return "nothing: there is no other copy"
     member, length = world.random.choice(others), max(length, 12.0)
     cluster.cut({(leader.name, API), (API, leader.name)}, length)
+    silence = {(leader.name, name) for name in cluster.names} | {(name, leader.name) for name in cluster.names}
+    world.after(world.between(5.0, 9.0), lambda: cluster.cut(silence, length))
     if member.container is not None:
         member.container_ended(member.container)
     member.volume.data = None
     shutil.rmtree(member.folder / "state", ignore_errors=True)
-    return f"{leader.name} and the API are cut for {length:.1f} s while {member.name} loses its volume"
+    return (
+        f"{leader.name} and the API are cut for {length:.1f} s while {member.name} loses its volume, then all is silent"
+    )
 
 
 def fill(cluster: Cluster, member: Member, length: float) -> str:
     """The volume is full: nothing is written any more, and PostgreSQL panics, or not."""
     world = cluster.world
     member.full_until = max(member.full_until, world.now + 2 * length)
-    if world.chance(0.5):
-        container = member.container
-        world.after(world.between(0.0, length), lambda: container and container.fence.postmaster_died())
+    if world.chance(0.5) and member.container is not None:
+        world.after(world.between(0.0, length), member.container.fence.postmaster_died)
     return f"the volume of {member.name} is full for {2 * length:.1f} s"
 
 

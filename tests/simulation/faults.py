@@ -46,8 +46,8 @@ class Faults:
             (3, self.delete_lock), (2, self.bring_back_lock), (2, self.forget_takeover),
             (1, self.delete_config), (2, self.step_clock), (1, self.swap_volume),
             (2, self.kill_everything), (3, self.force_delete), (2, self.lose_memory), (2, self.change_timing),
-            (2, self.stop_writes), (8, self.deceive), (5, self.ask_switchover), (2, self.ask_member),
-            (6, self.api_gone), (4, Maintenance(self).strike),
+            (2, self.stop_writes), (7, self.deceive), (3, self.replace_copy), (5, self.ask_switchover),
+            (2, self.ask_member), (6, self.api_gone), (4, Maintenance(self).strike),
         ]  # fmt: skip
         random = self.cluster.world.random
         strike = random.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0]
@@ -474,11 +474,15 @@ class Faults:
             lambda: lie_about(cluster, member, length),
             lambda: migrate(cluster, member, length),
             lambda: drift(cluster, member),
-            lambda: replace_copy(cluster, member, length),
             lambda: fill(cluster, member, length),
             lambda: slow_stream(cluster, cluster.world.random.choice(list(cluster.members.values())), length),
         ]
         return cluster.world.random.choice(tell)()
+
+    def replace_copy(self) -> str:
+        record = self.cluster.store.lock.value.record
+        leader = self.cluster.members.get((record.leader if record else None) or "", self._anybody())
+        return replace_copy(self.cluster, leader, self._length())
 
     def swap_volume(self) -> str:
         """Somebody mounts another cluster's volume: it must neither lead nor follow (S6)."""

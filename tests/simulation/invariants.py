@@ -52,8 +52,10 @@ class Checks:
         self._timelines: set[int] = set()
         self._answered: dict[tuple[str, str], float] = {}
         """By (who asked, who answered): when last."""
-        self._replaced: dict[str, float] = {}
-        """By member: when its data became other data."""
+        self._sent: dict[str, Data | None] = {}
+        """By member: what it had when it sent its last write of the lock."""
+        self._renewed = 0.0
+        """True time of the last write of the lock by a member."""
         self.reported: set[str] = set()
         """Containers whose death a kubelet has reported."""
         self._nonces: set[str] = set()
@@ -135,8 +137,10 @@ class Checks:
         if (after.free or after.handover is not None) and who in writers:
             self._fail(f"S1 {who} gives the lease up while it accepts writes")
         data = member.volume.data
-        if taken and data is not None and before is not None and not before.free:
-            self._taking(member, before, data)
+        sent, opened = self._sent.get(who), self._renewed + (before.ttl / FASTEST if before else 0.0)
+        if taken and sent is not None and before is not None and not before.free:
+            self._taking(member, before, sent, opened)
+        self._renewed = world.now
         if data is not None and self.system is not None and data.system != self.system:
             self._fail(f"S6 {who} holds the lease with data of system {data.system}, the cluster is {self.system}")
         if after.address is not None and (before is None or _published(before) != _published(after)):
@@ -147,11 +151,14 @@ class Checks:
     def answered(self, who: str, target: str) -> None:
         self._answered[who, target] = self._cluster.world.now
 
-    def _taking(self, member: Member, before: Lease, data: Data) -> None:
+    def sending(self, who: str) -> None:
+        self._sent[who] = self._cluster.members[who].volume.data
+
+    def _taking(self, member: Member, before: Lease, data: Data, opened: float) -> None:
         """S2: near enough to what the lease says was written. S8: without proof, only data that was recorded as a
-        candidate's, or on the word of all who are recorded. Decided up to SLOW ago, on answers up to SLOW older."""
-        who, holder, now = member.name, before.holder, self._cluster.world.now
-        if holder is None or who == before.leader or now - self._replaced.get(who, -SLOW) < SLOW:
+        candidate's, or on the word of all who are recorded, given since the lease could have ended."""
+        who, holder = member.name, before.holder
+        if holder is None or who == before.leader:
             return
         if before.optime - data.lsn > LAG:
             self._fail(f"S2 {who} takes the lease {before.optime - data.lsn} bytes behind")
@@ -162,7 +169,7 @@ class Checks:
         if named or holder.container in self.reported or holder.uid == member.uid:
             return
         needed = {before.leader or "", *(candidate.member for candidate in before.candidates)} - {who}
-        silent = [name for name in needed if now - self._answered.get((who, name), -math.inf) > 3 * SLOW]
+        silent = [name for name in needed if self._answered.get((who, name), -math.inf) < opened]
         if silent:
             self._fail(f"S8 {who} takes the lease with data of no candidate, and {', '.join(silent)} did not answer")
 
@@ -240,7 +247,6 @@ class Checks:
 
     def replaced(self, member: str, old: Data | None, new: Data, aside: list[Data]) -> None:
         """S5: what the new data lack was kept aside before the old ones went; S6: they were of this cluster."""
-        self._replaced[member] = self._cluster.world.now
         if old is not None and old.system != new.system:
             self._fail(f"S6 {member} replaces data of system {old.system}")
         if old is not None and not new.holds(old) and not any(kept.lsn == old.lsn for kept in aside):

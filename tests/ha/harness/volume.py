@@ -1,4 +1,4 @@
-"""A volume of limited size, and what fills it."""
+"""A volume of its own for a member's data: of limited size, and it can hang."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from tests.ha.harness.net import run
 from tests.ha.harness.python import USER
 
 
-class Small:
-    """A file system of its own at a member's data volume; made before the member starts, it outlives containers."""
+class Volume:
+    """An ext4 in a file, mounted before the member starts; it outlives containers as a claim outlives pods."""
 
     def __init__(self, path: Path, megabytes: int) -> None:
         self.path = path
         self._ballast = path / "ballast"
+        image = path.with_suffix(".ext4")
         path.mkdir(exist_ok=True)
-        run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "pgherd-test", str(path))
+        with image.open("wb") as file:
+            file.truncate(megabytes * 1024 * 1024)
+        run("mkfs.ext4", "-q", "-m", "0", str(image))
+        run("mount", "-o", "loop", str(image), str(path))
+        (path / "lost+found").rmdir()
         run("chown", f"{USER}:{USER}", str(path))
 
     def free(self) -> int:
@@ -31,5 +36,13 @@ class Small:
     def empty(self) -> None:
         self._ballast.unlink()
 
+    def hang(self) -> None:
+        """Every write and sync waits, as with storage that does not answer; not even SIGKILL ends it."""
+        run("fsfreeze", "--freeze", str(self.path))
+
+    def answer(self) -> None:
+        run("fsfreeze", "--unfreeze", str(self.path), check=False)
+
     def unmount(self) -> None:
+        self.answer()
         run("umount", "-l", str(self.path))

@@ -1,0 +1,35 @@
+"""The verdict on real faults is a function, and it can say no."""
+
+from __future__ import annotations
+
+import pytest
+from tests.ha.harness.clients import Ack
+from tests.ha.harness.verdict import two_primaries, unadmitted
+
+OLD, NEW = "m0", "m1"
+RECEIPT = {"from": {"member": OLD, "timeline": 1}, "to": {"member": NEW, "timeline": 2, "lsn": "0/200"}}
+
+
+def row(sent: float, timeline: int, lsn: int = 0) -> Ack:
+    return Ack(sent, sent + 0.01, 1, timeline, lsn)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ([row(1, 1), row(2, 1)], [row(3, 2), row(4, 2)], 0),
+        ([row(1, 1), row(3.5, 1)], [row(3, 2), row(4, 2)], 1),  # the old one goes on beside the new one
+        ([row(1, 1), row(5, 3)], [row(3, 2), row(4, 2)], 0),  # there and back again
+        ([row(1, 1), row(5, 1)], [row(3, 2), row(4, 2)], 1),  # wrote on its old timeline after the new one
+        ([row(1, 1)], [row(3, 1)], 1),  # two servers on one timeline
+    ],
+)
+def test_two_primaries_are_seen(old: list[Ack], new: list[Ack], found: int) -> None:
+    assert len(two_primaries({OLD: old, NEW: new})) == found
+
+
+@pytest.mark.parametrize(("timeline", "lsn", "admitted"), [(1, 0x201, True), (1, 0x200, False), (2, 0x300, False)])
+def test_a_lost_row_is_admitted_only_beyond_the_fork(timeline: int, lsn: int, admitted: bool) -> None:
+    lost = [row(1, timeline, lsn)]
+    assert unadmitted(lost, [RECEIPT]) == ([] if admitted else lost)
+    assert unadmitted(lost, []) == lost
