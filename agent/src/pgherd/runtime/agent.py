@@ -10,6 +10,7 @@
     decider     view -> decide -> actions; wakes on news or at Decision.wake_at; its end is the agent's
     role        the pod's label
     primary     slots and declared roles while KeepPrimary is ordered
+    callbacks   the user's programs, told what PostgreSQL has become
     cascade     slots of a standby from which others stream
     reload      changed configuration into a running server
     receipts    appends what is complete to the history
@@ -47,6 +48,7 @@ from pgherd.model.actions import (
 )
 from pgherd.model.settings import Identity, Settings
 from pgherd.model.view import View
+from pgherd.runtime.callbacks import Callbacks
 from pgherd.runtime.cascade import Cascade
 from pgherd.runtime.container import Container
 from pgherd.runtime.lock import Lock
@@ -108,7 +110,8 @@ class Agent:
         self.role = Role(state, stores, clock, log)
         self.primary = Primary(state, server, stores, parts.apply, clock, log)
         self.cascade = Cascade(server, clock, log)
-        self.reload = Reload(state, server, log)
+        self.callbacks = Callbacks(state, run, clock, log)
+        self.reload = Reload(state, server, log, self.callbacks.reloaded)
         self.status = Status(state, self.observer, clock)
 
     def terminate(self) -> None:
@@ -149,6 +152,7 @@ class Agent:
             "role": self.role.run(),
             "primary": self.primary.run(),
             "cascade": self.cascade.run(),
+            "callbacks": self.callbacks.run(),
             "reload": self.reload.run(),
             "receipts": write_receipts(self.receipts, state, stores.config, self._log),
             "rest": _forever(self._parts.serve(self.status)),
@@ -212,7 +216,7 @@ class Agent:
             self.primary.stop()
         for action in decision.actions:
             self._one(action, decision.reason)
-        for upkeep in (self.following, self.prober, self.role, self.reload):
+        for upkeep in (self.following, self.prober, self.role, self.reload, self.callbacks):
             upkeep.check()
 
     def _one(self, action: Action, reason: Reason) -> None:

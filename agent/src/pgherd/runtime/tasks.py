@@ -9,14 +9,17 @@ the task nor its effect.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from pgherd.model.actions import Action, Clone, Initialise, Kill, Promote, Rewind, Start, Stop
 from pgherd.model.position import Position
+from pgherd.model.server import Process
 from pgherd.model.slots import slot_name
 from pgherd.model.view import Task, TaskKind
 from pgherd.postgres.source import Source
+from pgherd.runtime import hooks
 from pgherd.runtime.log import Log
 from pgherd.runtime.ports import Clock, Postgres
 from pgherd.runtime.state import State
@@ -126,7 +129,7 @@ class Tasks:
             case Promote(timeline=timeline):
                 return configuration.primary_start_timeout, self._promote(timeline)
             case Stop(timeout=timeout):
-                return timeout + 10.0, server.stop(timeout)
+                return timeout + 10.0, self._stop(timeout)
             case Kill():
                 return HOUR, server.kill()
         raise TypeError(f"not a task: {action!r}")
@@ -141,5 +144,16 @@ class Tasks:
         if writable:
             self._writable(None)
 
+    async def _stop(self, limit: float) -> None:
+        """The hook gets half of the time at most."""
+        command, server, began = self._state.configuration.postgresql.before_stop, self._state.server, self._clock()
+        if command is not None and server is not None and server.process is Process.RUNNING:
+            with contextlib.suppress(hooks.HookFailed):
+                await hooks.execute("before_stop", command, (), min(hooks.LIMIT, limit / 2), self._clock, self._log)
+        await self._server.stop(max(limit - (self._clock() - began), 1.0))
+
     async def _promote(self, timeline: int) -> None:
+        command = self._state.configuration.postgresql.pre_promote
+        if command is not None:
+            await hooks.execute("pre_promote", command, (), hooks.LIMIT, self._clock, self._log)
         self._writable(await self._server.promote(timeline))

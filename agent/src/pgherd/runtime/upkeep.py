@@ -221,8 +221,8 @@ class Following:
 class Reload:
     """Brings a changed dynamic configuration into the running server. Lives with the agent."""
 
-    def __init__(self, state: State, server: Postgres, log: Log) -> None:
-        self._state, self._server = state, server
+    def __init__(self, state: State, server: Postgres, log: Log, reloaded: Callable[[], None]) -> None:
+        self._state, self._server, self._reloaded = state, server, reloaded
         self._trouble = Changing(log, "warning", "reload")
         self._applied: Configuration | None = None
         self._wake = Bell()
@@ -247,6 +247,8 @@ class Reload:
             try:
                 async with asyncio.timeout(10.0):
                     await self._server.reload(wanted)
+                if self._applied is not None:
+                    self._reloaded()
                 self._applied = wanted
                 self._trouble("")
             except Exception as error:  # tried again in a second
