@@ -178,6 +178,19 @@ def test_an_unanswered_end_of_the_pause_counts_as_one() -> None:
     assert late.reason.code == "lease-ending" and late.actions == (Kill(),)
 
 
+def test_a_pause_whose_end_was_not_confirmed_in_time_is_taken_back_by_its_maker() -> None:
+    """Nobody else could take it, and the write without an answer is excluded by that take alone."""
+    down = {"server": stopped(was_primary=True), "peers": M0_STOPPED}
+    write = written(
+        decide(holder_view(NOW - 20, (clear(t0=NOW - 19),), configuration=Configuration(), **down), NOW).actions
+    )
+    assert write is not None and write.kind is WriteKind.TAKE and write.record.epoch == 6 and not write.record.pause
+    again = written(decide(holder_view(NOW - 20, (clear(t0=NOW - 19),), **down), NOW).actions)
+    assert again is not None and again.kind is WriteKind.TAKE and again.record.pause
+    first = decide(holder_view(NOW - 20, (clear(t0=NOW - 19),), server=primary()), NOW)
+    assert first.actions == (Kill(),)
+
+
 def test_after_the_end_postgresql_has_its_whole_time_to_start() -> None:
     record = lease(leader="m1", address="10.0.0.1", candidates=())
     known = msgspec.structs.replace(holding(record), held_from=LONG_AGO, resumed=NOW - 1)

@@ -44,6 +44,11 @@ def opening(view: View, now: float) -> Opening | float:
         return Opening(
             known.first_seen, Reason("predecessor-dead", "the lease was made by an earlier container of this pod"), True
         )
+    if known.held is not None and record.pause and record.leader == view.member:
+        # Its end was sent and not confirmed in time: from this version nobody else can have gone on.
+        return Opening(
+            known.first_seen, Reason("own-lease", "the end of the own pause was not confirmed in time"), True
+        )
     ends = takeable_at(known)
     if dead(view, record) and view.death_seen is not None and not paused(view, record):
         after = view.death_seen + view.configuration.early_takeover_delay
@@ -91,7 +96,7 @@ def decide(view: View, now: float) -> Decision | None:
     why = able(view, record)
     if why is not None:
         return prepare(view, way, why)
-    if way.reason.code == "predecessor-dead":
+    if way.reason.code in ("predecessor-dead", "own-lease"):
         return take(view, record, way, ())
     return race(view, record, way, now)
 
