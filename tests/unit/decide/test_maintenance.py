@@ -40,7 +40,7 @@ M0_STOPPED = (peer("m0", status("m0", role="none")), peer("m2", status("m2")))
 
 def paused(record: Lease, **changes: Any) -> Lease:
     assert record.holder is not None
-    maker = msgspec.structs.replace(record.holder, pause=True)
+    maker = msgspec.structs.replace(record.holder, pause=True, uid="u1" if record.leader == "m1" else "u0")
     return msgspec.structs.replace(record, pause=True, holder=maker, **changes)
 
 

@@ -44,11 +44,10 @@ def opening(view: View, now: float) -> Opening | float:
         return Opening(
             known.first_seen, Reason("predecessor-dead", "the lease was made by an earlier container of this pod"), True
         )
-    if known.held is not None and record.pause and record.leader == view.member:
-        # Its end was sent and not confirmed in time: from this version nobody else can have gone on.
-        return Opening(
-            known.first_seen, Reason("own-lease", "the end of the own pause was not confirmed in time"), True
-        )
+    if record.pause and record.leader == view.member and record.holder and record.holder.uid == view.uid:
+        # Its end was sent and not confirmed in time. This pod's PostgreSQL lives in this container only (proof 3).
+        text = "the end of the own pause was not confirmed in time"
+        return Opening(known.first_seen, Reason("own-lease", text), True)
     ends = takeable_at(known)
     if dead(view, record) and view.death_seen is not None and not paused(view, record):
         after = view.death_seen + view.configuration.early_takeover_delay
