@@ -36,6 +36,8 @@ SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 
 DEFAULTS: Mapping[str, Any] = {
     "postgres_allow_data_loss_reclone": True,
+    "postgres_before_stop": "",
+    "postgres_callbacks": {},
     "postgres_certificate_names": [],
     "postgres_cluster_domain": "cluster.local",
     "postgres_configuration_conflict": "fail",
@@ -55,6 +57,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_patches": [],
     "postgres_pg_hba": [],
     "postgres_pg_ident": [],
+    "postgres_pre_promote": "",
     "postgres_port": 5432,
     "postgres_primary_start_timeout": 300,
     "postgres_primary_stop_timeout": 60,
@@ -91,6 +94,7 @@ KNOWN = tuple(sorted([*DEFAULTS, *WITHOUT_DEFAULT]))
 _USER_OPTIONS = re.compile(r";|--|/\*|\bpassword\b", re.IGNORECASE)
 _RESERVED_USERS = ("pg_", "pgherd_")
 _NAME = "must be a name that Kubernetes takes: up to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
+CALLBACKS = ("on_start", "on_stop", "on_restart", "on_role_change", "on_reload")
 _DOTTED = "must be a DNS name: a-z, 0-9, - and dots"
 
 
@@ -324,6 +328,20 @@ def _users(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Prob
     return users
 
 
+def _hooks(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
+    """Programs of the user; only those that are given."""
+    commands = problems.fields("postgres_callbacks", values["postgres_callbacks"], CALLBACKS)
+    result: dict[str, Any] = {"callbacks": commands} if commands else {}
+    result |= {
+        each: values[f"postgres_{each}"] for each in ("pre_promote", "before_stop") if values[f"postgres_{each}"]
+    }
+    named = {f"callbacks.{name}": command for name, command in commands.items()} | result
+    for name, command in named.items():
+        if name != "callbacks" and not (isinstance(command, str) and command.startswith("/")):
+            problems.add(f"postgres_{name}", command, "must be a command line that begins with an absolute path")
+    return result
+
+
 def _configuration(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
     """The dynamic configuration in Patroni's shape."""
     numbers = ("ttl", "loop_wait", "retry_timeout", "early_takeover_delay", "primary_start_timeout",
@@ -359,5 +377,6 @@ def _configuration(values: Mapping[str, Any], problems: Problems) -> dict[str, A
         **rules,
         "use_slots": problems.boolean("postgres_use_slots", values["postgres_use_slots"]),
         "use_pg_rewind": problems.boolean("postgres_use_pg_rewind", values["postgres_use_pg_rewind"]),
+        **_hooks(values, problems),
     }
     return result

@@ -40,7 +40,7 @@ M0_STOPPED = (peer("m0", status("m0", role="none")), peer("m2", status("m2")))
 
 def paused(record: Lease, **changes: Any) -> Lease:
     assert record.holder is not None
-    maker = msgspec.structs.replace(record.holder, pause=True)
+    maker = msgspec.structs.replace(record.holder, pause=True, uid="u1" if record.leader == "m1" else "u0")
     return msgspec.structs.replace(record, pause=True, holder=maker, **changes)
 
 
@@ -176,6 +176,19 @@ def test_an_unanswered_end_of_the_pause_counts_as_one() -> None:
     assert decide(holder_view(NOW - 8.9, (clear(),)), NOW).reason.code == "paused"
     late = decide(holder_view(NOW - 9.1, (clear(),)), NOW)
     assert late.reason.code == "lease-ending" and late.actions == (Kill(),)
+
+
+def test_a_pause_whose_end_was_not_confirmed_in_time_is_taken_back_by_its_maker() -> None:
+    """Nobody else could take it, and the write without an answer is excluded by that take alone."""
+    down = {"server": stopped(was_primary=True), "peers": M0_STOPPED}
+    write = written(
+        decide(holder_view(NOW - 20, (clear(t0=NOW - 19),), configuration=Configuration(), **down), NOW).actions
+    )
+    assert write is not None and write.kind is WriteKind.TAKE and write.record.epoch == 6 and not write.record.pause
+    again = written(decide(holder_view(NOW - 20, (clear(t0=NOW - 19),), **down), NOW).actions)
+    assert again is not None and again.kind is WriteKind.TAKE and again.record.pause
+    first = decide(holder_view(NOW - 20, (clear(t0=NOW - 19),), server=primary()), NOW)
+    assert first.actions == (Kill(),)
 
 
 def test_after_the_end_postgresql_has_its_whole_time_to_start() -> None:

@@ -2,12 +2,13 @@
 
 What an API server and a network do is drawn by chance from a seed; everything that decides is
 pgherd.model.knowledge. One sentence is checked: when a write that takes the lease has its effect, no other member's
-fence still allows a PostgreSQL (S1, S4). Without agents and PostgreSQL around it, this tries orders by the hundred
-thousand that the simulation tries by the hundred.
+fence still allows a PostgreSQL (S1, S4), in a pause neither. Without agents and PostgreSQL around it, this tries
+orders by the hundred thousand that the simulation tries by the hundred.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ class Episode:
         self.random = random.Random(seed)
         self.now, self.version, self.nonces, self.takes = 1.0, 1, 0, 0
         self.record = Lease(leader=None, epoch=0, ttl=10.0, released=0)
+        self.edited = "none"
         self.members = [
             Member(f"m{number}", self.random.uniform(0.99, 1.01), self.random.uniform(0, 1e6)) for number in range(3)
         ]
@@ -73,7 +75,8 @@ class Episode:
         member = self.random.choice(self.members)
         if member.known.record is not None and not k.holds(member.known, member.clock(self.now)):
             left = k.takeable_at(member.known) - member.clock(self.now)
-            self.now += max(0.0, left / member.rate) + 1e-6
+            if left < math.inf:
+                self.now += max(0.0, left / member.rate) + 1e-6
 
     def arrive(self) -> None:
         """A write has its effect, or is refused; its sender hears of it, or does not. Some watches are quick."""
@@ -104,6 +107,7 @@ class Episode:
         if self.record.leader is not None:
             self.record = msgspec.structs.replace(self.record, ttl=self.random.choice(TTLS))
             self.version += 1
+            self.edited = self.record.nonce
 
     # What a member does.
 
@@ -138,11 +142,12 @@ class Episode:
         assert known.record is not None
         epoch = known.record.epoch + (kind is WriteKind.TAKE)
         self.nonces += 1
-        attempt = Attempt(f"n{self.nonces}", clock, ttl, kind, epoch, known.version)
-        holder = Holder(member.name, "", attempt.nonce, 1, 1)
+        pause = kind is WriteKind.RENEW and self.random.random() < (0.5 if known.record.pause else 0.3)
+        attempt = Attempt(f"n{self.nonces}", clock, ttl, kind, epoch, known.version, pause)
+        holder = Holder(member.name, "", attempt.nonce, 1, 1, pause)
         released = epoch if kind is WriteKind.RELEASE else None
         new = msgspec.structs.replace(
-            known.record, leader=member.name, epoch=epoch, ttl=ttl, holder=holder, released=released
+            known.record, leader=member.name, epoch=epoch, ttl=ttl, holder=holder, released=released, pause=pause
         )
         if kind in GIVES_UP:
             member.given_up = clock
@@ -153,6 +158,8 @@ class Episode:
         """A new agent inherits the mapping: the deadline, and what may still succeed or is held (runtime.lock)."""
         member = self.random.choice(self.members)
         known = member.known
+        if known.held is None and self.record.nonce == self.edited:
+            return  # an observer that starts after a person's edit cannot know what the ttl was
         attempts = (*known.unanswered, *((known.held,) if known.held else ()))
         member.known = Knowledge(unanswered=attempts, highest_epoch=known.highest_epoch)
         if member.fence == 0.0:

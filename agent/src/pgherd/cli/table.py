@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from pgherd.cli.observe import Observation
@@ -34,6 +36,7 @@ class Row(msgspec.Struct, frozen=True):
     candidate: bool = False
     """The lock names it as one that may take the lease when the leader is lost."""
     version: str | None = None
+    tags: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
     pending_restart: dict[str, Change] = {}
     """Parameters that wait for a restart: what runs, what is configured."""
@@ -102,6 +105,7 @@ def _row(seen: Observation, name: str, found: PodSeen | None) -> Row:
         replay_lag=replay,
         candidate=_candidate(lease, name, status),
         version=status.version or None if status else None,
+        tags=status.tags if status else {},
         notes=tuple(_notes(seen, name, found, status, role)),
         pending_restart=dict(status.pending_restart) if status else {},
     )
@@ -158,6 +162,8 @@ def _notes(
         notes.append(seen.why[name])
     if status is not None:
         notes += _own_notes(seen, status, role)
+        if status.tags:
+            notes.append("tags: " + ", ".join(n if v == "true" else f"{n}={v}" for n, v in sorted(status.tags.items())))
     return notes
 
 

@@ -45,6 +45,10 @@ def opening(view: View, now: float) -> Opening | float:
         return Opening(
             known.first_seen, Reason("predecessor-dead", "the lease was made by an earlier container of this pod"), True
         )
+    if record.pause and own:
+        # Its end was sent and not confirmed in time. This pod's PostgreSQL lives in this container only (proof 3).
+        text = "the end of the own pause was not confirmed in time"
+        return Opening(known.first_seen, Reason("own-lease", text), True)
     ends = min(takeable_at(known), untaken or takeable_at(known))
     if dead(view, record) and view.death_seen is not None and not paused(view, record):
         after = view.death_seen + view.configuration.early_takeover_delay
@@ -92,7 +96,7 @@ def decide(view: View, now: float) -> Decision | None:
     why = able(view, record)
     if why is not None:
         return forced.answered(view, record, prepare(view, way, why), why, now)
-    if way.reason.code == "predecessor-dead":
+    if way.reason.code in ("predecessor-dead", "own-lease"):
         return take(view, record, way, ())
     return forced.answered(view, record, race(view, record, way, now), None, now)
 

@@ -9,8 +9,9 @@ from pgherd.model.lease import Lease
 from pgherd.model.server import Process
 from pgherd.model.view import TaskKind, View
 
-STOP = 40.0
-"""Seconds for the shutdown at most: the fence ends everything after 50 (its PGHERD_GRACE), handed over or not."""
+STOP = 25.0
+"""Seconds for the shutdown at most, after up to 20 for its checkpoint: the fence ends everything after 50 (its
+PGHERD_GRACE), handed over or not."""
 
 
 def decide(view: View, now: float) -> Decision:

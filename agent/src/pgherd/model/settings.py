@@ -6,6 +6,7 @@ run time. Both are refused with the field's path, the value and what is allowed.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -101,6 +102,15 @@ class PostgresConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=F
     use_pg_rewind: bool = True
     use_slots: bool = True
     """Whether members stream from replication slots; without them declared slots are not kept either."""
+    callbacks: Mapping[str, str] = {}
+    """Action (CALLBACKS) -> command line, called with action, role and cluster; nothing waits for it."""
+    pre_promote: str | None = None
+    """Command line that must succeed before a promotion; else it does not happen, and the lease is given up."""
+    before_stop: str | None = None
+    """Command line that is waited for before a shutdown; its outcome changes nothing."""
+
+
+CALLBACKS = ("on_start", "on_stop", "on_restart", "on_role_change", "on_reload")
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
@@ -213,4 +223,21 @@ def read_configuration(text: str | None) -> Configuration:
     except msgspec.MsgspecError as error:
         raise InvalidSetting(f"annotation config: {error}") from None
     check_timing(configuration)
+    check_hooks(configuration.postgresql)
     return configuration
+
+
+def check_hooks(postgresql: PostgresConfiguration) -> None:
+    """Raises InvalidSetting naming the hook."""
+    hooks = {f"callbacks.{name}": command for name, command in postgresql.callbacks.items()}
+    for name in postgresql.callbacks:
+        if name not in CALLBACKS:
+            raise InvalidSetting(f"postgresql.callbacks.{name}: must be one of {', '.join(CALLBACKS)}")
+    hooks |= {name: text for name in ("pre_promote", "before_stop") if (text := getattr(postgresql, name)) is not None}
+    for name, command in hooks.items():
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise InvalidSetting(f"postgresql.{name}={command!r}: is no command line: {error}") from None
+        if not words or not words[0].startswith("/"):
+            raise InvalidSetting(f"postgresql.{name}={command!r}: must begin with the absolute path of a program")

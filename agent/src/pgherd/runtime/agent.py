@@ -11,6 +11,7 @@
     role        the pod's label
     primary     declared roles while KeepPrimary is ordered
     slots       replication slots of a running server
+    callbacks   the user's programs, told what PostgreSQL has become
     reload      changed configuration into a running server
     receipts    appends what is complete to the history
     asked       watch of the requests; answers writes what became of them
@@ -52,6 +53,7 @@ from pgherd.model.actions import (
 )
 from pgherd.model.settings import Identity, Settings
 from pgherd.model.view import View
+from pgherd.runtime.callbacks import Callbacks
 from pgherd.runtime.container import Container
 from pgherd.runtime.lock import Lock
 from pgherd.runtime.log import Log
@@ -123,8 +125,9 @@ class Agent:
         self.following = Following(state, server, self.tasks, log)
         self.role = Role(state, stores, clock, log)
         self.primary = Primary(state, server, stores, parts.apply, clock, log)
-        self.reload = Reload(state, server, clock, log)
         self.slots = Slots(state, server, self.tasks, clock, log)
+        self.callbacks = Callbacks(state, run, clock, log)
+        self.reload = Reload(state, server, clock, log, self.callbacks.reloaded)
         self.status = Status(state, self.observer, clock)
 
     def terminate(self) -> None:
@@ -166,6 +169,7 @@ class Agent:
             "role": self.role.run(),
             "primary": self.primary.run(),
             "slots": self.slots.run(),
+            "callbacks": self.callbacks.run(),
             "reload": self.reload.run(),
             "receipts": write_receipts(self.receipts, state, stores.config, self._log),
             "asked": self.requests.watch(),
@@ -234,7 +238,7 @@ class Agent:
             self.primary.stop()
         for action in decision.actions:
             self._one(action, decision.reason)
-        for upkeep in (self.following, self.prober, self.role, self.reload):
+        for upkeep in (self.following, self.prober, self.role, self.reload, self.callbacks):
             upkeep.check()
 
     def _one(self, action: Action, reason: Reason) -> None:

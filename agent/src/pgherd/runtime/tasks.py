@@ -9,6 +9,7 @@ the task nor its effect.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -29,10 +30,12 @@ from pgherd.model.actions import (
 )
 from pgherd.model.parameters import held_back
 from pgherd.model.position import Position
+from pgherd.model.server import Process
 from pgherd.model.settings import Configuration
 from pgherd.model.slots import slot_name
 from pgherd.model.view import Task, TaskKind
 from pgherd.postgres.source import Source
+from pgherd.runtime import hooks
 from pgherd.runtime.log import Log
 from pgherd.runtime.ports import Clock, Postgres
 from pgherd.runtime.state import State
@@ -150,7 +153,7 @@ class Tasks:
             case Promote(timeline=timeline):
                 return configuration.primary_start_timeout, self._promote(timeline)
             case Stop(timeout=timeout, checkpoint=checkpoint):
-                return timeout + CHECKPOINT + 10.0, server.stop(timeout, CHECKPOINT if checkpoint else 0.0)
+                return timeout + CHECKPOINT + 10.0, self._stop(timeout, CHECKPOINT if checkpoint else 0.0)
             case Restart(timeout=timeout, writable=writable, source=member):
                 limit = configuration.primary_start_timeout + timeout + CHECKPOINT
                 return limit, self._restart(timeout, writable, self.source(member))
@@ -176,11 +179,11 @@ class Tasks:
             self._writable(None)
 
     async def _restart(self, limit: float, writable: bool, source: Source | None) -> None:
-        await self._server.stop(limit, CHECKPOINT)
+        await self._stop(limit, CHECKPOINT)
         await self._start(writable, source)
 
     async def _reinitialise(self, limit: float, source: Source) -> None:
-        await self._server.stop(limit, 0.0)
+        await self._stop(limit, 0.0)
         await self._server.clone(source, True)
 
     def _held_back(self, configuration: Configuration) -> Configuration:
@@ -191,5 +194,16 @@ class Tasks:
         lowered = msgspec.structs.replace(postgresql, parameters=held_back(postgresql.parameters, limits))
         return msgspec.structs.replace(configuration, postgresql=lowered)
 
+    async def _stop(self, limit: float, checkpoint: float) -> None:
+        """The hook gets half of the time at most."""
+        command, server, began = self._state.configuration.postgresql.before_stop, self._state.server, self._clock()
+        if command is not None and server is not None and server.process is Process.RUNNING:
+            with contextlib.suppress(hooks.HookFailed):
+                await hooks.execute("before_stop", command, (), min(hooks.LIMIT, limit / 2), self._clock, self._log)
+        await self._server.stop(max(limit - (self._clock() - began), 1.0), checkpoint)
+
     async def _promote(self, timeline: int) -> None:
+        command = self._state.configuration.postgresql.pre_promote
+        if command is not None:
+            await hooks.execute("pre_promote", command, (), hooks.LIMIT, self._clock, self._log)
         self._writable(await self._server.promote(timeline))

@@ -212,8 +212,10 @@ def _of_postgresql(configuration: Configuration) -> tuple[object, ...]:
 class Reload:
     """Brings a changed dynamic configuration into the running server. Lives with the agent."""
 
-    def __init__(self, state: State, server: Postgres, clock: Clock, log: Log) -> None:
-        self._state, self._server, self._clock = state, server, clock
+    def __init__(
+        self, state: State, server: Postgres, clock: Clock, log: Log, reloaded: Callable[[], None]
+    ) -> None:  # fmt: skip
+        self._state, self._server, self._clock, self._reloaded = state, server, clock, reloaded
         self._trouble = Changing(log, "warning", "reload")
         self._applied: Configuration | None = None
         self._refused: Configuration | None = None
@@ -245,6 +247,8 @@ class Reload:
             try:
                 async with asyncio.timeout(RELOAD):
                     await self._server.reload(wanted)
+                if self._applied is not None:
+                    self._reloaded()
                 self._applied, self._refused = wanted, None
                 self._trouble("")
                 self._state.look.ring()
