@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pgherd.model.member import MemberStatus
+from pgherd.model.synchronous import Sender
 from tests.simulation.api import Store
 from tests.simulation.database import Data
 from tests.simulation.invariants import Checks
@@ -20,17 +21,33 @@ TICK = 0.2
 """Seconds between two movements of WAL."""
 
 
-def configured(timing: tuple[float, float, float]) -> str:
-    """The dynamic configuration as the annotation has it."""
-    return json.dumps(
-        dict(zip(("ttl", "loop_wait", "retry_timeout"), timing, strict=True)) | {"primary_start_timeout": 20}
-    )
+Timing = tuple[float, float, float]
+
+
+@dataclass
+class Configured:
+    """The dynamic configuration."""
+
+    timing: Timing
+    mode: str = "off"
+    strict: bool = False
+    count: int = 1
+
+    def text(self) -> str:
+        """As the annotation has it."""
+        ttl, loop_wait, retry_timeout = self.timing
+        return json.dumps({
+            "ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "primary_start_timeout": 20,
+            "synchronous_mode": self.mode, "synchronous_mode_strict": self.strict,
+            "synchronous_node_count": self.count,
+        })  # fmt: skip
 
 
 class Cluster:
-    def __init__(self, world: World, size: int, timing: tuple[float, float, float], folder: Path) -> None:
+    def __init__(self, world: World, size: int, configured: Configured, folder: Path) -> None:
         self.world = world
-        self.store = Store(world, timing[0], configured(timing))
+        self.configured = configured
+        self.store = Store(world, configured.timing[0], configured.text())
         self.names = tuple(f"m{number}" for number in range(size))
         self.members = {
             name: Member(self, name, self._clock(), folder / name) for name in self.names
@@ -97,6 +114,27 @@ class Cluster:
             return None
         return container.volume.data
 
+    def senders(self, source: Container) -> tuple[Sender, ...]:
+        """Who streams from this primary, and what each has flushed."""
+        found = []
+        for container in self.containers():
+            instance, data = container.fence.instance, container.volume.data
+            if instance is None or data is None or not instance.running or not instance.streaming:
+                continue
+            if instance.following == source.member.name and instance.recovery:
+                found.append(Sender(container.member.name, data.lsn))
+        return tuple(found)
+
+    def acknowledge(self, container: Container) -> None:
+        """Commits whose wait is over, by whichever rule one of the processes still goes."""
+        instance, data = container.fence.instance, container.volume.data
+        if instance is None or data is None or not instance.accepts_writes or container.frozen:
+            return
+        flushed = {sender.member: sender.flushed for sender in self.senders(container)}
+        ends = [min([data.lsn, *(flushed.get(name, 0) for name in rule)]) for rule in instance.rules]
+        if max(ends) >= data.branch.begin:
+            self.checks.acknowledged(replace(data, lsn=max(ends)))
+
     def grow(self, container: Container, amount: int) -> None:
         data = container.volume.data
         if data is not None:
@@ -129,6 +167,8 @@ class Cluster:
                 self.grow(container, self.world.random.randrange(0, 2000))
         for name in self.names:
             self.stream(name)
+        for container in self.containers():
+            self.acknowledge(container)
         for container in self.containers():
             instance = container.fence.instance
             if instance is not None and instance.streaming and self.served(

@@ -71,3 +71,5 @@ class Volume:
     data: Data | None = None
     kept_aside: list[Data] = field(default_factory=list)
     locked_by: object | None = None
+    names: tuple[str, ...] = ()
+    """synchronous_standby_names in its postgresql.conf."""

@@ -16,7 +16,7 @@ import msgspec
 from pgherd.kubernetes.store import ConfigSeen, LockSeen
 from pgherd.model.lease import Lease
 from tests.simulation.api import Weather
-from tests.simulation.cluster import TIMINGS, Cluster, configured
+from tests.simulation.cluster import TIMINGS, Cluster
 from tests.simulation.database import Branch, Data
 from tests.simulation.member import Container, Member
 from tests.simulation.world import API
@@ -41,7 +41,7 @@ class Faults:
             (4, self.api_bad), (4, self.terminate), (4, self.kill_postmaster), (2, self.edit_lock),
             (1, self.delete_lock), (1, self.delete_config), (2, self.step_clock), (1, self.swap_volume),
             (2, self.kill_everything), (3, self.force_delete), (2, self.lose_memory), (2, self.change_timing),
-            (2, self.stop_writes),
+            (2, self.stop_writes), (3, self.change_synchronous), (3, self.lose_synchronous),
         ]  # fmt: skip
         random = self.cluster.world.random
         strike = random.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0]
@@ -286,15 +286,41 @@ class Faults:
 
     def change_timing(self) -> str:
         """Another ttl: until a renewal with it is confirmed, its holder must obey the smaller."""
-        store, timing = self.cluster.store, self.cluster.world.random.choice(TIMINGS)
-        if not store.configuration.value.version:
+        timing = self.cluster.world.random.choice(TIMINGS)
+        self.cluster.configured.timing = timing
+        if not self._configure():
             return "nothing: the configuration object is gone"
-        store.config = configured(timing)
-        seen = store.configuration.value
-        store.configuration.put(msgspec.structs.replace(seen, config=store.config, version=store.next_version()))
         if self.cluster.world.chance(0.5):
             self.cluster.world.after(self.cluster.world.between(0.0, 3.0), lambda: self._isolate_leader(heard=True))
         return f"ttl, loop_wait and retry_timeout become {timing}"
+
+    def _configure(self) -> bool:
+        """A person writes the configuration; whether there is an object to write to."""
+        store = self.cluster.store
+        store.config, seen = self.cluster.configured.text(), store.configuration.value
+        if seen.version:
+            store.configuration.put(msgspec.structs.replace(seen, config=store.config, version=store.next_version()))
+        return bool(seen.version)
+
+    def change_synchronous(self) -> str:
+        configured, random = self.cluster.configured, self.cluster.world.random
+        configured.mode = random.choice(["on", "on", "off"])
+        configured.strict, configured.count = self.cluster.world.chance(0.3), random.choice([1, 2])
+        if not self._configure():
+            return "nothing: the configuration object is gone"
+        return f"synchronous mode {configured.mode}, strict {configured.strict}, count {configured.count}"
+
+    def lose_synchronous(self) -> str:
+        """The leader loses a member of its set, and a little later its life: who took that member's place?"""
+        record, world = self.cluster.store.lock.value.record, self.cluster.world
+        members = record.sync.members if record is not None and record.sync is not None else ()
+        if record is None or record.leader not in self.cluster.members or not members:
+            return "nothing: there is no synchronous set"
+        leader, lost = self.cluster.members[record.leader], world.random.choice(members).member
+        length, later = world.between(2.0, 20.0), world.between(0.3, 6.0)
+        self._cut([(leader.name, lost), (lost, leader.name)], length)
+        world.after(later, lambda: self._power_off(leader, length))
+        return f"nothing passes between {leader.name} and {lost}, {later:.1f} s later the node of {leader.name} is off"
 
     def stop_writes(self) -> str:
         """The volume hangs or is full: PostgreSQL lives, and cannot prove that it works."""

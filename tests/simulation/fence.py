@@ -34,6 +34,8 @@ class Instance:
     """Virtual time at which it began to accept writes."""
     following: str | None = None
     streaming: bool = False
+    rules: tuple[tuple[str, ...], ...] = ((),)
+    """synchronous_standby_names as its processes go by it: several while a reload is on its way to all of them."""
 
     @property
     def accepts_writes(self) -> bool:
@@ -104,6 +106,7 @@ class Fence:
             raise Refused("a writable start needs an armed deadline in the future (S4)")
         self.dead = False
         self.instance = Instance(self.container.world.random.getrandbits(32), writable, following=following)
+        self.instance.rules = (self.container.volume.names,)
         if writable:
             self.look_at(self.deadline)
         return self.instance

@@ -1,10 +1,11 @@
-"""S1, S2 and S4 to S8, checked on the modelled world after every event. Each violation begins with its number."""
+"""S1 to S8, checked on the modelled world after every event. Each violation begins with its number."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pgherd.model.lease import Lease
+from pgherd.model.synchronous import NOBODY
 from tests.simulation.database import Branch, Data
 from tests.simulation.world import Violation
 
@@ -38,6 +39,11 @@ class Checks:
         self._wrote: dict[str, tuple[float, Branch, str]] = {}
         """By member: when it accepted writes last, on which branch of which system."""
         self._timelines: set[int] = set()
+        self._acked: Data | None = None
+        """The line up to the last commit that a client was told of."""
+        self._promised = False
+        """The lease that was taken last had a synchronous set: its taker has every acknowledged commit."""
+        self.acknowledged_synchronously = 0
         self.system: str | None = None
         self.primaries = 0
         """Promotions and publications seen: a run without any proves nothing."""
@@ -80,6 +86,8 @@ class Checks:
         self._ends[who] = world.now + after.ttl / FASTEST
         self._holder = None if after.free or after.handover is not None else who
         taken = before is None or after.epoch != before.epoch
+        if taken:
+            self._promised = before is not None and before.sync is not None
         writers = [c.member.name for c in self._writers() if not c.frozen and c.exempt_until < world.now]
         if taken and [name for name in writers if name != who]:
             self._fail(f"S1 {who} takes the lease while {', '.join(writers)} accepts writes")
@@ -92,6 +100,14 @@ class Checks:
             self._publishing(who, after)
         if not taken and who in writers and data is not None:
             self._candidates(after, data)
+
+    def acknowledged(self, data: Data) -> None:
+        """A client was told that this is committed."""
+        record = self._cluster.store.lock.value.record
+        if record is not None and record.sync is not None and record.sync.members:
+            self.acknowledged_synchronously += 1
+        if self._acked is None or data.holds(self._acked) or not self._promised:
+            self._acked = data
 
     def _publishing(self, who: str, after: Lease) -> None:
         """Clients are sent where writes were accepted, on the timeline that the lease names.
@@ -123,6 +139,10 @@ class Checks:
             self._fail(f"S2 {name} becomes a primary while {self._holder} holds the lease")
         if self._published is not None and self._published not in data.line:
             self._fail(f"S2 {name} becomes a primary without timeline {self._published.timeline} in its history")
+        if self._promised and self._acked is not None and not data.holds(self._acked):
+            text = f"{data.position} lacks acknowledged commits up to {self._acked.position}"
+            self._fail(f"S3 {name} becomes a primary with a synchronous set, and {text}")
+        self._acked = data
         if timeline in self._timelines:
             self._fail(f"S2 timeline {timeline} is made a second time, by {name}")
         self._timelines.add(timeline)
@@ -166,7 +186,21 @@ class Checks:
             return False
         others = [member for name, member in self._cluster.members.items() if name != record.leader]
         named = {candidate.member for candidate in record.candidates}
-        return all(self._streams(member.container) and member.name in named for member in others)
+        if not all(self._streams(member.container) and member.name in named for member in others):
+            return False
+        return self._synchronous(record, leader, len(others))
+
+    def _synchronous(self, record: Lease, leader: Container, others: int) -> bool:
+        """The set is as large as it should be, and commits wait for it and for nobody else."""
+        wanted, instance = self._cluster.configured, leader.fence.instance
+        members = record.sync.members if record.sync else ()
+        names = tuple(each.member for each in members)
+        if wanted.mode == "off":
+            return record.sync is None and instance is not None and instance.rules == ((),)
+        if not names and wanted.strict:
+            names = (NOBODY.member,)
+        whole = record.sync is not None and len(members) == min(wanted.count, others)
+        return whole and instance is not None and instance.rules == (names,)
 
     @staticmethod
     def _streams(container: Container | None) -> bool:

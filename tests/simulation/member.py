@@ -188,6 +188,19 @@ class Container:
 
     # What becomes of PostgreSQL.
 
+    def reload(self, instance: Instance) -> None:
+        """Its processes read the file one after the other."""
+        new = self.volume.names
+        instance.rules = (*(rule for rule in instance.rules if rule != new), new)
+
+        def all_have_read() -> None:
+            if self.frozen:
+                self.world.after(0.1, all_have_read)
+            elif instance.rules[-1] == new:
+                instance.rules = (new,)
+
+        self.world.after(self.world.between(0.0, 0.6), all_have_read)
+
     def instance_ended(self, instance: Instance, clean: bool) -> None:
         data = self.volume.data
         if data is not None and not data.half_rewound:
@@ -227,6 +240,7 @@ class Container:
         if instance.accepts_writes:
             cluster.grow(self, 1)
             cluster.stream(self.member.name, everything=True)
+            cluster.acknowledge(self)
         self.fence.instance = None
         self.instance_ended(instance, clean=True)
 

@@ -14,6 +14,7 @@ from pgherd.model.position import Position
 from pgherd.model.server import Data as Holds
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration
+from pgherd.model.synchronous import NOBODY, Standby
 from pgherd.postgres.errors import PostgresError, PromoteFailed, StartFailed, ToolFailed, WouldDestroy, WrongTimeline
 from pgherd.postgres.source import Source
 from tests.simulation.database import Branch, Data
@@ -68,6 +69,7 @@ class SimPostgres:
             following=instance.following,
             streaming=instance.streaming,
             receiver_timeline=data.branch.timeline if instance.streaming else None,
+            senders=self._cluster.senders(self._container) if instance.accepts_writes else (),
             **common,
         )
 
@@ -117,7 +119,7 @@ class SimPostgres:
         if volume.data is not None and not copy.holds(volume.data):
             volume.kept_aside.append(volume.data)
         self._cluster.checks.replaced(self._container.member.name, volume.data, copy, volume.kept_aside)
-        volume.data = copy
+        volume.data, volume.names = copy, self._cluster.members[source.member].volume.names
 
     async def rewind(self, source: Source) -> None:
         self._stopped()
@@ -137,7 +139,7 @@ class SimPostgres:
         await self._takes(0.1, 2.0)
         copy = self._source(source).copied(self._incarnation())
         self._cluster.checks.replaced(self._container.member.name, data, copy, volume.kept_aside)
-        volume.data = copy
+        volume.data, volume.names = copy, self._cluster.members[source.member].volume.names
 
     @staticmethod
     def _half(data: Data) -> Data:
@@ -154,6 +156,8 @@ class SimPostgres:
             raise StartFailed("a standby's data starts as a standby (S2)")
         if self._world.chance(0.05):
             raise StartFailed("chance has it that it does not start")
+        if configuration.synchronous and not writable:
+            self._container.volume.names = (NOBODY.member,)
         instance = self._fence.start(writable, source.member if source else None)
         self._cluster.checks.started(self._container.member.name, data, writable, source.member if source else None)
         self._world.after(self._world.between(0.05, 1.5), lambda: self._container.came_up(instance))
@@ -171,6 +175,20 @@ class SimPostgres:
     async def reload(self, configuration: Configuration) -> bool:
         self._alive()
         return False
+
+    async def require(self, standbys: tuple[Standby, ...], configuration: Configuration, /) -> int:
+        """As the real one: written, told, and back only once no process goes by an older value."""
+        instance, volume = self._fence.instance, self._container.volume
+        if instance is None or not instance.running:
+            raise PostgresError("PostgreSQL does not run")
+        volume.names = tuple(standby.member for standby in standbys)
+        await self._takes(0.001, 0.05)
+        self._container.reload(instance)
+        while instance.rules != (volume.names,):
+            await self._takes(0.02, 0.1)
+            if self._fence.instance is not instance:
+                raise PostgresError("it ended meanwhile")
+        return self._data().lsn if instance.accepts_writes else 0
 
     async def promote(self, timeline: int) -> Position:
         """Sent is sent: it happens later, whoever waits for it."""

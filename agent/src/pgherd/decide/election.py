@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare
+from pgherd.decide import compare, synchronous
 from pgherd.model.actions import Action, Decision, Loser, PollPeers, Reason, Start, WriteLease
 from pgherd.model.knowledge import WriteKind, takeable_at
 from pgherd.model.lease import Holder, Lease
 from pgherd.model.member import MemberStatus
 from pgherd.model.position import History, Position
 from pgherd.model.server import Data, Process
+from pgherd.model.synchronous import Standby
 from pgherd.model.view import TaskKind, View, again
 
 EMPTY_HOLDER = Holder(uid="", container="", nonce="", timeline=0, writable=0)
@@ -44,7 +45,7 @@ def opening(view: View, now: float) -> Opening | float:
         )
     ends = takeable_at(known)
     if dead(view, record) and view.death_seen is not None:
-        after = view.death_seen + view.configuration.early_takeover_delay
+        after = view.death_seen + synchronous.early_takeover_delay(view, record)
         if now >= after:
             return Opening(
                 after,
@@ -119,9 +120,11 @@ def able(view: View, record: Lease) -> str | None:
     resumes = record.leader == view.member and server.was_primary and server.process is Process.STOPPED
     if server.process is not Process.RUNNING and not resumes:
         return f"PostgreSQL is {server.process.value}"
+    own = synchronous.standby(view.member, server.incarnation)
     if resumes:
-        return outdated(record, server.position, server.history)
-    return unfit(view, record, server.position, server.history)
+        why = outdated(record, server.position, server.history)
+        return why or synchronous.barred(record, own, server.position)
+    return unfit(view, record, own, server.position, server.history)
 
 
 def outdated(record: Lease, position: Position, history: History) -> str | None:
@@ -134,13 +137,13 @@ def outdated(record: Lease, position: Position, history: History) -> str | None:
     return None
 
 
-def unfit(view: View, record: Lease, position: Position, history: History) -> str | None:
-    """S2 and lag, for this member or another one."""
-    why = outdated(record, position, history)
+def unfit(view: View, record: Lease, who: Standby, position: Position, history: History) -> str | None:
+    """S2, S3 and lag, for this member or another one."""
+    why = outdated(record, position, history) or synchronous.barred(record, who, position)
     if why is not None:
         return why
     lag = record.optime - position.lsn
-    if lag > view.configuration.maximum_lag_on_failover:
+    if lag > view.configuration.maximum_lag_on_failover and not synchronous.complete(record, who):
         return f"it is {lag} bytes behind"
     return None
 
@@ -221,7 +224,8 @@ def excluded(view: View, record: Lease, status: MemberStatus | None) -> str | No
         return "its data belongs to another cluster"
     if status.terminating:
         return "it is terminating"
-    return unfit(view, record, status.position, status.history)
+    who = synchronous.standby(status.member, status.incarnation)
+    return unfit(view, record, who, status.position, status.history)
 
 
 def take(view: View, record: Lease, way: Opening, losers: tuple[Loser, ...]) -> Decision:
@@ -240,9 +244,10 @@ def take(view: View, record: Lease, way: Opening, losers: tuple[Loser, ...]) -> 
     holder = msgspec.structs.replace(base, timeline=timeline)
     new = msgspec.structs.replace(
         record, leader=view.member, epoch=record.epoch + 1, ttl=view.configuration.ttl, released=None,
-        holder=holder, candidates=(), handover=None, address=None,
+        holder=holder, candidates=(), handover=None, address=None, sync=synchronous.inherited(view, record),
     )  # fmt: skip
-    at_risk = max(0, record.optime - server.position.lsn) if server.position else 0
+    kept = synchronous.complete(record, synchronous.standby(view.member, server.incarnation))
+    at_risk = max(0, record.optime - server.position.lsn) if server.position and not kept else 0
     action: Action = WriteLease(WriteKind.TAKE, new, losers, at_risk)
     return Decision((action,), way.reason)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pgherd.decide import compare
-from pgherd.model.actions import Action, Clone, Decision, Follow, PollPeers, Reason, Rewind, Start, Stop
+from pgherd.decide import compare, synchronous
+from pgherd.model.actions import Action, Clone, Decision, Follow, PollPeers, Reason, Require, Rewind, Start, Stop
 from pgherd.model.knowledge import takeable_at
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus
@@ -65,7 +65,7 @@ def wake_at(view: View, record: Lease, now: float) -> float:
     """The instant at which the lease may be taken, or when its holder's death counts."""
     instants = [takeable_at(view.knowledge)] if record.leader else []
     if view.death_seen is not None:
-        instants.append(view.death_seen + view.configuration.early_takeover_delay)
+        instants.append(view.death_seen + synchronous.early_takeover_delay(view, record))
     return min((instant for instant in instants if instant > now), default=now + view.configuration.loop_wait)
 
 
@@ -135,4 +135,6 @@ def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decisio
         return Decision((Follow(leader.member),), Reason("follow", f"following {leader.member}"), wake)
     if not server.streaming:
         return Decision((), Reason("not-streaming", f"follows {leader.member}, but does not stream yet"), wake)
-    return Decision((), Reason("replica", f"streams from {leader.member}"), wake)
+    record = view.knowledge.record
+    keep: tuple[Action, ...] = (Require(synchronous.idle(view, record)),) if record is not None else ()
+    return Decision(keep, Reason("replica", f"streams from {leader.member}"), wake)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare
+from pgherd.decide import compare, synchronous
 from pgherd.model.actions import (
     Action,
     Decision,
@@ -13,13 +13,16 @@ from pgherd.model.actions import (
     Kill,
     PollPeers,
     Promote,
+    Prove,
     Reason,
+    Require,
     SetInitialize,
     Start,
     WriteLease,
 )
 from pgherd.model.knowledge import WriteKind
 from pgherd.model.lease import Handover, Lease
+from pgherd.model.member import MemberStatus
 from pgherd.model.server import Data, Process
 from pgherd.model.slots import slot_name
 from pgherd.model.view import Failure, TaskKind, View
@@ -103,13 +106,16 @@ def primary(view: View, record: Lease, now: float) -> Decision:
     assert held is not None and record.holder is not None and server.position is not None
     slots = tuple(sorted(slot_name(member) for member in view.members if member != view.member))
     keep: tuple[Action, ...] = (KeepPrimary(slots),)
+    plan = synchronous.plan(view, record, now)
+    if plan.require is not None:
+        keep = (*keep, Require(plan.require))
     timeline = server.position.timeline
     if timeline != record.holder.timeline:
         text = f"PostgreSQL is on timeline {timeline}, the lease says {record.holder.timeline}"
         return give_up(view, record, "wrong-timeline", text)
     published = record.address == view.address and record.holder.writable == timeline
     if not published and view.task is None:
-        new = fresh(view, record)
+        new = fresh(view, msgspec.structs.replace(record, sync=plan.sync))
         holder = msgspec.structs.replace(record.holder, writable=timeline)
         new = msgspec.structs.replace(new, address=view.address, holder=holder)
         write: tuple[Action, ...] = () if view.writing else (WriteLease(WriteKind.RENEW, new),)
@@ -120,14 +126,19 @@ def primary(view: View, record: Lease, now: float) -> Decision:
         )
     sound = healthy(view)
     changed = compare.candidates(view, record) != record.candidates and now >= held.t0 + 0.5
-    write = renewal(view, record, now, sound)
-    if changed and sound and not write and not view.writing:
-        write = (WriteLease(WriteKind.RENEW, fresh(view, record)),)
+    planned = msgspec.structs.replace(record, sync=plan.sync)
+    write = renewal(view, planned, now, sound)
+    if (changed or planned != record) and sound and not write and not view.writing:
+        write = (WriteLease(WriteKind.RENEW, fresh(view, planned)),)
+    if planned != record and not sound:
+        keep = (*keep, Prove())
+    if plan.expects:
+        keep = (*keep, PollPeers())
     if view.health and not view.health.alive and view.health.checked >= held.t0:
         return Decision(keep, Reason("unhealthy", f"not renewed: {view.health.reason}"), now + 0.25)
-    return Decision(
-        (*write, *keep), Reason("primary", "leader with the lease"), soon(view, now) if sound else now + 0.25
-    )
+    wake = soon(view, now) if sound and not plan.expects else now + 0.25
+    wake = min([wake, *synchronous.patience_ends(view, record, now)])
+    return Decision((*write, *keep), Reason("primary", "leader with the lease"), wake)
 
 
 def bootstrap(view: View, record: Lease, now: float) -> Decision:
@@ -199,8 +210,13 @@ def promote(view: View, record: Lease, now: float) -> Decision:
     keep = renewal(view, record, now, proved=True)
     if not view.armed:
         return Decision(keep, Reason("unarmed", "waiting for the fence's deadline before promoting"), now + 0.05)
+    require = Require(synchronous.needed(view, record))
+    if not synchronous.enforced(view, record):
+        names = ", ".join(each.member for each in require.standbys)
+        text = f"waiting until no commit is acknowledged without {names}, before promoting (S3)"
+        return Decision((require, *keep), Reason("enforcing", text), now + 0.05)
     return Decision(
-        (Promote(record.holder.timeline), *keep),
+        (require, Promote(record.holder.timeline), *keep),
         Reason("promote", f"promoting onto timeline {record.holder.timeline}"),
         soon(view, now),
     )
@@ -216,8 +232,11 @@ def restart(view: View, record: Lease, now: float) -> Decision:
     since = max(view.stopped_since if view.stopped_since is not None else now, view.knowledge.held_from)
     bound = view.configuration.primary_start_timeout
     failed = tried(view, TaskKind.START)
-    there = successor(view, record) is not None
-    if (bound == 0 and there) or now - since > bound or len(failed) >= 3:
+    there = successor(view, record)
+    if there is not None and record.sync is not None:
+        text = f"PostgreSQL died; {there} has every acknowledged commit and takes over (S3)"
+        return give_up(view, record, "crashed-handover", text)
+    if (bound == 0 and there is not None) or now - since > bound or len(failed) >= 3:
         return give_up(
             view,
             record,
@@ -247,8 +266,20 @@ def successor(view: View, record: Lease) -> str | None:
         (status.position, status.member)
         for status in compare.answers(view)
         if named.get(status.member) == status.incarnation and not status.terminating and status.position
-    ]
+        and (has_everything(view, status)
+             or synchronous.barred(record, synchronous.standby(status.member, status.incarnation), None) is None)
+    ]  # fmt: skip
     return max(fit)[1] if fit else None
+
+
+def has_everything(view: View, status: MemberStatus) -> bool:
+    """The own server was shut down cleanly, and that member has all of its WAL."""
+    own = view.server.position
+    clean = view.server.process is Process.STOPPED and view.server.clean
+    theirs = status.position
+    if not clean or own is None or theirs is None:
+        return False
+    return theirs.timeline == own.timeline and theirs.lsn >= own.lsn
 
 
 def give_up(view: View, record: Lease, code: str, text: str) -> Decision:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgherd.decide import compare, holder
+from pgherd.decide import compare, holder, synchronous
 from pgherd.model.actions import Action, Decision, Exit, Kill, PollPeers, Reason, Stop
 from pgherd.model.knowledge import holds
 from pgherd.model.server import Process
@@ -19,6 +19,9 @@ def decide(view: View, now: float) -> Decision:
     mine = record is not None and holds(view.knowledge, now)
     if view.server.process is Process.CRASHED:
         return Decision((Kill(),), Reason("leaving", "told to stop; PostgreSQL died"))
+    if record is not None and not mine and synchronous.leaving(view, record, now):
+        text = f"told to stop; waiting until {record.leader} does not need this member for a commit any more"
+        return Decision((), Reason("leaving-set", text), now + 0.1)
     if view.server.process is not Process.STOPPED or view.task is not None:
         return stopping(view, now, mine)
     if not mine or record is None:

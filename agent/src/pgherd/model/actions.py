@@ -9,6 +9,7 @@ import msgspec
 
 from pgherd.model.knowledge import WriteKind
 from pgherd.model.lease import Lease
+from pgherd.model.synchronous import Standby
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -102,6 +103,19 @@ class KeepPrimary(Action, frozen=True):
     """Upkeep of a writable primary: one physical slot for each of `slots`, declared roles, history, label."""
 
     slots: tuple[str, ...]
+
+
+class Require(Action, frozen=True):
+    """`synchronous_standby_names` names exactly these, and that is proved on the running server (View.enforced).
+
+    Stands until another one is ordered. Until it is proved nothing counts as enforced (S3).
+    """
+
+    standbys: tuple[Standby, ...]
+
+
+class Prove(Action, frozen=True):
+    """Prove PostgreSQL's health now: a write of the lease waits for it."""
 
 
 class Exit(Action, frozen=True):

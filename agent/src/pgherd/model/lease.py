@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from pgherd.model.synchronous import Synchronous
+
 LONGEST = 86400.0
 """Seconds: no sensible ttl is longer, and a slip of the hand must not lock everybody out for years."""
 
@@ -68,6 +70,8 @@ class Lease(msgspec.Struct, frozen=True):
     """Physical slot name -> position (bytes) of every replica."""
     retain_slots: Mapping[str, int] = {}
     pause: bool = False
+    sync: Synchronous | None = None
+    """Which members have every acknowledged commit (S3); None while the mode is off."""
     address: str | None = None
     """Pod IP that Service `<cluster>-ha` routes to; None while nobody is known to be writable."""
 
@@ -120,6 +124,7 @@ def from_annotations(annotations: Mapping[str, str], address: str | None) -> Lea
         slots=_json(annotations.get("slots"), dict[str, int], "slots") or {},
         retain_slots=_json(annotations.get("retain_slots"), dict[str, int], "retain_slots") or {},
         pause=annotations.get("pause") == "true",
+        sync=_json(annotations.get("sync"), Synchronous, "sync"),
         address=address,
     )
 
@@ -144,4 +149,5 @@ def to_annotations(lease: Lease) -> dict[str, str | None]:
         "slots": msgspec.json.encode(lease.slots).decode(),
         "retain_slots": msgspec.json.encode(lease.retain_slots).decode(),
         "pause": "true" if lease.pause else None,
+        "sync": packed(lease.sync),
     }

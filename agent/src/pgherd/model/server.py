@@ -7,6 +7,7 @@ import enum
 import msgspec
 
 from pgherd.model.position import History, Position
+from pgherd.model.synchronous import Sender
 
 
 class Data(enum.Enum):
@@ -63,6 +64,8 @@ class Server(msgspec.Struct, frozen=True):
     pending_restart: bool = False
     server_version: int = 0
     """As server_version_num, 0 when unknown."""
+    senders: tuple[Sender, ...] = ()
+    """A primary's WAL senders to members, those that stream."""
 
 
 class Health(msgspec.Struct, frozen=True):

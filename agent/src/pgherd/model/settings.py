@@ -100,6 +100,13 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     primary_start_timeout: float = 300
     primary_stop_timeout: float = 60
     member_slots_ttl: float = 1800
+    synchronous_mode: bool | str = False
+    """on or off; truth values as Patroni takes them (S3)."""
+    synchronous_mode_strict: bool = False
+    """Commits wait rather than be acknowledged by the primary alone."""
+    synchronous_node_count: int = 1
+    maximum_lag_on_syncnode: int = -1
+    """Bytes behind the best replica beyond which a member is not synchronous; -1 is no limit."""
     allow_data_loss_reclone: bool = True
     """Whether a diverged data directory may be replaced by a clone after its divergent WAL was kept aside (S5)."""
     postgresql: PostgresConfiguration = PostgresConfiguration()
@@ -107,6 +114,10 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     @property
     def margin(self) -> float:
         return margin(self.ttl)
+
+    @property
+    def synchronous(self) -> bool:
+        return self.synchronous_mode in (True, "on")
 
 
 def margin(ttl: float) -> float:
@@ -133,6 +144,18 @@ def check_timing(configuration: Configuration) -> None:
         )
 
 
+def check_synchronous(configuration: Configuration) -> None:
+    """Refuse what synchronous replication cannot mean. Raises InvalidSetting."""
+    mode = configuration.synchronous_mode
+    if mode == "quorum":
+        raise InvalidSetting("synchronous_mode='quorum': must be on or off, quorum commit is not supported")
+    if mode not in (True, False, "on", "off"):
+        raise InvalidSetting(f"synchronous_mode={mode!r}: must be on or off")
+    for field, least in (("synchronous_node_count", 1), ("maximum_lag_on_syncnode", -1)):
+        if getattr(configuration, field) < least:
+            raise InvalidSetting(f"{field}={getattr(configuration, field)}: must be at least {least}")
+
+
 def read_settings(text: str) -> Settings:
     """Settings from YAML text. Raises InvalidSetting with the field's path."""
     try:
@@ -155,4 +178,5 @@ def read_configuration(text: str | None) -> Configuration:
     except msgspec.MsgspecError as error:
         raise InvalidSetting(f"annotation config: {error}") from None
     check_timing(configuration)
+    check_synchronous(configuration)
     return configuration

@@ -11,6 +11,7 @@ from pgherd.model.knowledge import Knowledge
 from pgherd.model.member import Peer, Pod
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration
+from pgherd.model.synchronous import Enforced
 
 
 class TaskKind(enum.Enum):
@@ -106,5 +107,11 @@ class View(msgspec.Struct, frozen=True):
     """Boot time since which the own standby neither streams nor gains WAL."""
     slot_positions: Mapping[str, int] = {}
     """Positions (bytes) of the physical slots that this primary keeps."""
+    enforced: Enforced | None = None
+    """What `synchronous_standby_names` was proved to do; None while it is being changed or was not proved yet (S3)."""
+    unsent_since: Mapping[str, float] = {}
+    """Declared member -> boot time since which this primary has no WAL sender that streams to it."""
+    told_to_stop: float = 0.0
+    """Boot time of SIGTERM; 0 without."""
     death_seen: float | None = None
     """Boot time at which the API first showed the death of the lease's container (proof 2)."""

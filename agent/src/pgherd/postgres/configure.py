@@ -18,18 +18,25 @@ RECOVERY = "recovery.signal"
 AS_IT_IS = Source("", "", 0, "")
 """Instead of a source: whom the server follows is not the caller's subject."""
 SOURCE = re.compile(r"^(primary_conninfo|primary_slot_name) = .*$", re.MULTILINE)
+SYNCHRONOUS = re.compile(r"^(synchronous_standby_names) = .*$", re.MULTILINE)
 
 
 def write(
-    layout: Layout, settings: Settings, identity: Identity, configuration: Configuration, source: Source | None
-) -> bool:
-    """Whether anything changed. Raises InvalidSetting before anything is written."""
+    layout: Layout, settings: Settings, identity: Identity, configuration: Configuration, source: Source | None,
+    synchronous: str | None = None,
+) -> bool:  # fmt: skip
+    """Whether anything changed. Raises InvalidSetting before anything is written.
+
+    `synchronous` is synchronous_standby_names; without it the file's value stays: the lease's set rests on it (S3).
+    """
     system_user = getpass.getuser()
     slot = slot_name(identity.member)
-    conf = render.postgresql_conf(settings, layout, configuration, identity.member, slot, source)
+    conf = render.postgresql_conf(settings, layout, configuration, identity.member, slot, source, synchronous or "")
+    before = _read(layout, "postgresql.conf")
     if source is AS_IT_IS:
-        lines = {match[1]: match[0] for match in SOURCE.finditer(_read(layout, "postgresql.conf"))}
-        conf = SOURCE.sub(lambda match: lines.get(match[1], f"{match[1]} = ''"), conf)
+        conf = _kept(SOURCE, before, conf)
+    if synchronous is None:
+        conf = _kept(SYNCHRONOUS, before, conf)
     texts = {
         "postgresql.conf": conf,
         "pg_hba.conf": render.pg_hba_conf(configuration, mapped=system_user != "postgres"),
@@ -41,6 +48,17 @@ def write(
     names -= {name.lower() for name in configuration.postgresql.parameters}
     changed.append(_write(layout, "postgresql.auto.conf", render.without_owned(auto, names)))
     return any(changed)
+
+
+def synchronous(layout: Layout) -> bool:
+    """Whether the file names anybody in synchronous_standby_names."""
+    return any(not match[0].endswith("''") for match in SYNCHRONOUS.finditer(_read(layout, "postgresql.conf")))
+
+
+def _kept(lines: re.Pattern[str], before: str, conf: str) -> str:
+    """`conf` with these lines as they were before."""
+    old = {match[1]: match[0] for match in lines.finditer(before)}
+    return lines.sub(lambda match: old.get(match[1], f"{match[1]} = ''"), conf)
 
 
 def _read(layout: Layout, name: str) -> str:

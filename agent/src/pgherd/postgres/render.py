@@ -92,7 +92,6 @@ def owned(settings: Settings, layout: Layout, user: Mapping[str, Any]) -> dict[s
         "archive_command": "true",
         "restore_command": "",
         "recovery_target_timeline": "latest",
-        "synchronous_standby_names": "",
         "ssl": "on",
         "ssl_cert_file": certificates / "tls.crt",
         "ssl_key_file": certificates / "tls.key",
@@ -112,8 +111,9 @@ def _number(user: Mapping[str, Any], name: str) -> int:
 
 
 def postgresql_conf(
-    settings: Settings, layout: Layout, configuration: Configuration, member: str, slot: str, source: Source | None
-) -> str:
+    settings: Settings, layout: Layout, configuration: Configuration, member: str, slot: str, source: Source | None,
+    synchronous: str = "",
+) -> str:  # fmt: skip
     """The whole postgresql.conf. Raises InvalidSetting for a name or value that would not be one line."""
     user = {name.lower(): value for name, value in configuration.postgresql.parameters.items()}
     for name, value in user.items():
@@ -122,6 +122,7 @@ def postgresql_conf(
     parameters |= owned(settings, layout, user)
     parameters["primary_slot_name"] = slot if source else ""
     parameters["primary_conninfo"] = conninfo(source, settings, layout, member, "postgres") if source else ""
+    parameters["synchronous_standby_names"] = synchronous
     lines = [f"{name} = {_quoted(value)}" for name, value in sorted(parameters.items())]
     return "\n".join(["# Written by pgherd: changes here are lost. Use the cluster's configuration.", *lines, ""])
 

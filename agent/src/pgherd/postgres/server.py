@@ -18,7 +18,8 @@ from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, Settings
 from pgherd.model.slots import slot_name
-from pgherd.postgres import configure, histories, keys, replace, roles, sessions, slots
+from pgherd.model.synchronous import NOBODY, Standby
+from pgherd.postgres import configure, histories, keys, replace, roles, sessions, slots, synchronous
 from pgherd.postgres.clone import clone
 from pgherd.postgres.control import ControlData
 from pgherd.postgres.errors import FenceRefused, NotArmed, PostgresError, StartFailed, WouldDestroy
@@ -51,6 +52,9 @@ class PostgresServer:
         self._prober = Prober(self.layout)
         self._prepared = self._roles_there = False
         self._keys_checked = 0.0
+        self._files = asyncio.Lock()
+        self._waits: int | None = None
+        """Postmaster whose commits were proved to wait since its setting is not empty."""
         self._background: set[asyncio.Task[Any]] = set()
 
     async def prepare(self) -> None:
@@ -125,35 +129,76 @@ class PostgresServer:
         keys.refresh(self.layout)
         self._observer.wal_end.forget()
         # In a thread: every file is synced, and a stalled volume must not stop the heartbeat.
-        await asyncio.to_thread(self._lay_out, writable, source, configuration, control)
+        await asyncio.shield(self._prepare_start(writable, source, configuration, control))
         argv = [self.layout.program("postgres"), "-D", str(self.layout.data)]
         self._observer.stopping = False
         pid = await self._link.start(argv, environment(), writable)
+        self._waits = pid if configure.synchronous(self.layout) else None
         answered = await self._answers(pid, configuration.primary_start_timeout if writable else STANDBY_START)
         if writable and not answered:
             raise StartFailed(f"no answer within primary_start_timeout={configuration.primary_start_timeout:g} s")
         if answered:
             await self._after_start(writable)
 
+    async def _prepare_start(
+        self, writable: bool, source: Source | None, configuration: Configuration, control: ControlData
+    ) -> None:  # fmt: skip
+        async with self._files:
+            await asyncio.to_thread(self._lay_out, writable, source, configuration, control)
+
     def _lay_out(
         self, writable: bool, source: Source | None, configuration: Configuration, control: ControlData
     ) -> None:  # fmt: skip
         """Files as the start needs them; blocking."""
         configure.make_directories(self.layout)
-        configure.write(self.layout, self._settings, self._identity, configuration, None if writable else source)
+        # A standby may be promoted: its commits then wait from the first one on, until the setting is another (S3).
+        names = synchronous.setting((NOBODY,)) if configuration.synchronous and not writable else None
+        source = None if writable else source
+        configure.write(self.layout, self._settings, self._identity, configuration, source, names)
         if writable:
             configure.mark_primary(self.layout)
         else:
             configure.mark_standby(self.layout)
             histories.prepare_recovery(self.layout.wal, control.position)
 
-    async def _configure(self, configuration: Configuration, source: Source | None) -> bool:
-        """Write what changed, and reload; whether anything did."""
-        arguments = (self.layout, self._settings, self._identity, configuration, source)
-        changed = await asyncio.to_thread(configure.write, *arguments)
+    async def _configure(
+        self, configuration: Configuration, source: Source | None, synchronous: str | None = None
+    ) -> bool:  # fmt: skip
+        """Write what changed, and reload; whether anything did. One after the other, also when a caller gives up:
+        an older value must not come back (S3)."""
+        return await asyncio.shield(self._write_and_reload(configuration, source, synchronous))
+
+    async def _write_and_reload(
+        self, configuration: Configuration, source: Source | None, synchronous: str | None
+    ) -> bool:  # fmt: skip
+        async with self._files:
+            arguments = (self.layout, self._settings, self._identity, configuration, source, synchronous)
+            changed = await asyncio.to_thread(configure.write, *arguments)
         if changed:
             await self._link.signal(signal.SIGHUP)
         return changed
+
+    async def require(self, standbys: tuple[Standby, ...], configuration: Configuration) -> int:
+        """`synchronous_standby_names` is exactly this, and in force on all that acknowledge commits; the flush position
+        after that. Raises PostgresError when it cannot be proved."""
+        text, members = synchronous.setting(standbys), tuple(self._settings.members)
+        state = await self._link.state()
+        if not await self._configure(configuration, configure.AS_IT_IS, text):
+            await self._link.signal(signal.SIGHUP)  # an agent that died may have written it and not said so
+        await synchronous.shown(self.connection, text)
+        connection = await self.connection()
+        try:
+            primary, _ = await synchronous.flushed(connection)
+            if not standbys:
+                self._waits = None
+            elif self._waits != state.postgres_pid:
+                await synchronous.commits_wait(self.connection, primary)
+                self._waits = state.postgres_pid
+            if primary and standbys:
+                await synchronous.senders_obey(connection, members)
+            return (await synchronous.flushed(connection))[1]
+        finally:
+            await connection.close()
 
     async def follow(self, source: Source | None, configuration: Configuration) -> None:
         """Point a running standby at `source` by a reload; its WAL receiver starts anew."""
@@ -242,7 +287,8 @@ class PostgresServer:
         await self._observer.disconnect()
 
     def _conninfo(self, source: Source) -> str:
-        return conninfo(source, self._settings, self.layout, self._identity.member, "postgres")
+        """For clone and rewind: under another name than a standby's, whose flush position counts for commits (S3)."""
+        return conninfo(source, self._settings, self.layout, f"{self._identity.member}/copy", "postgres")
 
     async def _stopped(self, verb: str) -> None:
         await self.prepare()

@@ -50,14 +50,17 @@ def _forget(task: asyncio.Task[Any]) -> None:
 
 
 async def connect(layout: Layout, options: str = "", database: str = "postgres") -> Connection:
-    """A new connection as the superuser over the local socket (peer). The caller bounds and closes it."""
+    """A new connection as the superuser over the local socket (peer). The caller bounds and closes it.
+
+    What the agent writes waits for no standby: it must get on where commits wait, and a new primary writes it again.
+    """
     return await psycopg.AsyncConnection.connect(
         host=str(layout.socket),
         port=layout.settings.port,
         user="postgres",
         dbname=database,
         application_name="pgherd",
-        options=options,
+        options=f"-c synchronous_commit=local {options}",
         autocommit=True,
         row_factory=dict_row,
     )

@@ -11,6 +11,7 @@
     role        the pod's label
     primary     slots and declared roles while KeepPrimary is ordered
     reload      changed configuration into a running server
+    synchronous synchronous_standby_names as the newest Require orders, and its proof
     receipts    appends what is complete to the history
     rest        the HTTP API
 
@@ -39,7 +40,9 @@ from pgherd.model.actions import (
     Follow,
     KeepPrimary,
     PollPeers,
+    Prove,
     Reason,
+    Require,
     SetInitialize,
     WriteLease,
 )
@@ -54,6 +57,7 @@ from pgherd.runtime.ports import Clock, Fence, Postgres
 from pgherd.runtime.receipts import Receipts, write_receipts
 from pgherd.runtime.state import State
 from pgherd.runtime.status import Status
+from pgherd.runtime.synchronous import Requirement
 from pgherd.runtime.tasks import Tasks
 from pgherd.runtime.upkeep import Apply, Following, Initialize, Primary, Reload, Role
 from pgherd.runtime.watchers import watch_config, watch_lock, watch_pods
@@ -105,6 +109,7 @@ class Agent:
         self.role = Role(state, stores, clock, log)
         self.primary = Primary(state, server, stores, parts.apply, clock, log)
         self.reload = Reload(state, server, log)
+        self.requirement = Requirement(state, server, log)
         self.status = Status(state, self.observer, clock)
 
     def terminate(self) -> None:
@@ -112,6 +117,7 @@ class Agent:
         if not self.state.terminating:
             self._log.info("terminating", "told to stop")
         self.state.terminating = True
+        self.state.told_to_stop = self.state.told_to_stop or self._clock()
         self.state.look.ring()
         self.state.decide.ring()
 
@@ -145,6 +151,7 @@ class Agent:
             "role": self.role.run(),
             "primary": self.primary.run(),
             "reload": self.reload.run(),
+            "synchronous": self.requirement.run(),
             "receipts": write_receipts(self.receipts, state, stores.config, self._log),
             "rest": _forever(self._parts.serve(self.status)),
             "decider": self._decide(),
@@ -219,6 +226,10 @@ class Agent:
                 self.peers.wanted.ring()
             case KeepPrimary():
                 self.primary.order(action)
+            case Require():
+                self.requirement.order(action)
+            case Prove():
+                self.prober.want()
             case Follow():
                 self.following.order(action)
             case _:
