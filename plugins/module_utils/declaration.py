@@ -26,6 +26,7 @@ from .names import (
 )
 from .parameters import parameter_problem
 from .patches import patches
+from .synchronous import synchronous_problem
 from .timing import timing_problem
 
 MAJORS = (14, 15, 16, 17, 18)
@@ -44,6 +45,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_label_prefix": "pgherd.dev/",
     "postgres_loop_wait": 3,
     "postgres_maximum_lag_on_failover": 1048576,
+    "postgres_maximum_lag_on_syncnode": -1,
     "postgres_member_slots_ttl": 1800,
     "postgres_parameters": {},
     "postgres_patches": [],
@@ -60,6 +62,9 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_service_type": "ClusterIP",
     "postgres_shared_memory_size": "256Mi",
     "postgres_storage_class": "",
+    "postgres_synchronous_mode": False,
+    "postgres_synchronous_mode_strict": False,
+    "postgres_synchronous_node_count": 1,
     "postgres_temporary_size": "64Mi",
     "postgres_ttl": 10,
     "postgres_use_pg_rewind": True,
@@ -323,6 +328,11 @@ def _configuration(values: Mapping[str, Any], problems: Problems) -> dict[str, A
     if problem and not any(
         text.startswith(tuple(f"postgres_{each}=" for each in numbers[:3])) for text in problems.texts
     ):
+        problems.texts.append(problem)
+    for each in ("synchronous_mode", "synchronous_mode_strict", "synchronous_node_count", "maximum_lag_on_syncnode"):
+        result[each] = values[f"postgres_{each}"]
+    problem = synchronous_problem(result, "postgres_")
+    if problem:
         problems.texts.append(problem)
     reclone = "postgres_allow_data_loss_reclone"
     result["allow_data_loss_reclone"] = problems.boolean(reclone, values[reclone])

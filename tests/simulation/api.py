@@ -99,6 +99,7 @@ def describe(record: Lease) -> str:
         f" writable {record.holder.writable if record.holder else 0} address {record.address}"
         f"{' RELEASED' if record.free else ''}{f' HANDOVER {record.handover.to}' if record.handover else ''}"
         f" candidates {[candidate.member for candidate in record.candidates]}"
+        f"{f' sync {[each.member for each in record.sync.members]}' if record.sync else ''}"
     )
 
 

@@ -311,7 +311,7 @@ class Faults:
         return f"synchronous mode {configured.mode}, strict {configured.strict}, count {configured.count}"
 
     def lose_synchronous(self) -> str:
-        """The leader loses a member of its set, and a little later its life: who took that member's place?"""
+        """The leader loses a member of its set, and a little later its life or its voice: what may it do meanwhile?"""
         record, world = self.cluster.store.lock.value.record, self.cluster.world
         members = record.sync.members if record is not None and record.sync is not None else ()
         if record is None or record.leader not in self.cluster.members or not members:
@@ -319,8 +319,13 @@ class Faults:
         leader, lost = self.cluster.members[record.leader], world.random.choice(members).member
         length, later = world.between(2.0, 20.0), world.between(0.3, 6.0)
         self._cut([(leader.name, lost), (lost, leader.name)], length)
+        text = f"nothing passes between {leader.name} and {lost}, {later:.1f} s later"
+        if world.chance(0.5):
+            others = [*(name for name in self.cluster.names if name != leader.name), API]
+            world.after(later, lambda: self._isolate(leader.name, others, ("to", "from"), length))
+            return f"{text} nor between {leader.name} and anybody"
         world.after(later, lambda: self._power_off(leader, length))
-        return f"nothing passes between {leader.name} and {lost}, {later:.1f} s later the node of {leader.name} is off"
+        return f"{text} the node of {leader.name} is off"
 
     def stop_writes(self) -> str:
         """The volume hangs or is full: PostgreSQL lives, and cannot prove that it works."""

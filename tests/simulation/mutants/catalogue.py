@@ -27,6 +27,7 @@ class Mutant:
 
 LOCK, KNOWLEDGE, ELECTION = "runtime/lock.py", "model/knowledge.py", "decide/election.py"
 HOLDER, COMPARE, STATE = "decide/holder.py", "decide/compare.py", "runtime/state.py"
+SYNCHRONOUS = "decide/synchronous.py"
 
 MUTANTS = (
     Mutant(
@@ -210,5 +211,63 @@ MUTANTS = (
         "a member that does not stream is a candidate",
         ("S8", "S2"),
         (Patch(COMPARE, "candidates", "if streams and near and", "if"),),
+    ),
+    Mutant(
+        "synchronous: the setting is narrowed before the lease's set",
+        ("S3",),
+        (Patch(SYNCHRONOUS, "plan", "    if pending or len(kept) < len(recorded):\n", "    if pending:\n"),),
+    ),
+    Mutant(
+        "synchronous: the setting follows the last record read, whatever an unanswered write may have made of it",
+        ("S3",),
+        (
+            Patch(
+                SYNCHRONOUS,
+                "plan",
+                "    pending = view.writing or bool(view.knowledge.unanswered)\n",
+                "    pending = False\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "synchronous: a member enters the set before the setting is proved to name it",
+        ("S3",),
+        (
+            Patch(
+                SYNCHRONOUS,
+                "has_entered",
+                "    if proof is None or who not in proof.standbys or status is None or status.position is None:\n"
+                "        return False\n",
+                "    if status is None or status.position is None:\n        return False\n",
+            ),
+            Patch(SYNCHRONOUS, "has_entered", " and status.position.lsn >= proof.flushed\n", "\n"),
+        ),
+    ),
+    Mutant(
+        "synchronous: a member enters the set before it has what was acknowledged without it",
+        ("S3",),
+        (Patch(SYNCHRONOUS, "has_entered", " and status.position.lsn >= proof.flushed\n", "\n"),),
+    ),
+    Mutant(
+        "synchronous: a member outside the set may be elected",
+        ("S3",),
+        (Patch(SYNCHRONOUS, "barred", "if record.sync is None or record.sync.has(who):", "if True:"),),
+    ),
+    Mutant(
+        "synchronous: promoted before the own setting holds the inherited set",
+        ("S3",),
+        (Patch(SYNCHRONOUS, "enforced", "    return not need or (", "    return True or ("),),
+    ),
+    Mutant(
+        "synchronous: a member that came back empty counts as who it was",
+        ("S3",),
+        (
+            Patch(
+                "model/synchronous.py",
+                "Synchronous.has",
+                "return standby == self.primary or standby in self.members",
+                "return standby.member in {each.member for each in (self.primary, *self.members)}",
+            ),
+        ),
     ),
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MIB = 1 << 20
+ROLES = {"leader": "Leader", "sync_standby": "Sync Standby", "replica": "Replica", "primary": "Primary, no lease"}
 COLUMNS = ("Member", "Host", "Node", "Role", "State", "TL", "Lag in MB", "Notes")
 STYLES = {"streaming": "green", "running": "green", "no answer": "red", "no pod": "red", "crashed": "red"}
 
@@ -48,7 +49,7 @@ def megabytes(lag: int | None) -> str:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    role = {"leader": "Leader", "replica": "Replica", "primary": "Primary, no lease"}[row.role]
+    role = ROLES[row.role]
     lag = "" if row.role == "leader" else megabytes(row.lag) or "unknown"
     timeline = "" if row.timeline is None else str(row.timeline)
     return row.member, row.host or "", row.node or "", role, row.state, timeline, lag, "; ".join(row.notes)

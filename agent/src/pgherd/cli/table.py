@@ -9,7 +9,7 @@ from pgherd.kubernetes.store import PodSeen
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus
 from pgherd.model.slots import slot_name
-from pgherd.rest.health import streams_from_holder
+from pgherd.rest.health import streams_from_holder, synchronous_standby
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -17,7 +17,8 @@ class Row(msgspec.Struct, frozen=True):
 
     member: str
     role: str
-    """leader (holds the lease), replica, or primary (accepts writes without the lease: must never last)."""
+    """leader (holds the lease), replica, sync_standby (a replica that has every acknowledged commit), or primary
+    (accepts writes without the lease: must never last)."""
     state: str
     """streaming only while it streams from the leader on its timeline (S8); else what the member says, or
     "no answer", "not asked", "no pod"."""
@@ -69,8 +70,8 @@ def table(seen: Observation) -> Table:
 def _row(seen: Observation, name: str, found: PodSeen | None) -> Row:
     lease, status = seen.lock.record, seen.answers.get(name)
     leads = leader(lease) == name
-    role = "leader" if leads else "primary" if status and status.role == "primary" else "replica"
-    behind, replay = (None, None) if role != "replica" else _lag(seen, name, status)
+    role = _role(lease, name, status)
+    behind, replay = (None, None) if role in ("leader", "primary") else _lag(seen, name, status)
     return Row(
         member=name,
         role=role,
@@ -84,6 +85,14 @@ def _row(seen: Observation, name: str, found: PodSeen | None) -> Row:
         version=status.version or None if status else None,
         notes=tuple(_notes(seen, name, found, status, role)),
     )
+
+
+def _role(lease: Lease | None, name: str, status: MemberStatus | None) -> str:
+    if leader(lease) == name:
+        return "leader"
+    if status is not None and status.role == "primary":
+        return "primary"
+    return "sync_standby" if status is not None and synchronous_standby(status, lease) else "replica"
 
 
 def _state(seen: Observation, name: str, found: PodSeen | None, status: MemberStatus | None) -> str:
@@ -147,7 +156,7 @@ def _own_notes(seen: Observation, status: MemberStatus, role: str) -> list[str]:
         notes.append("accepts writes without the lease")
     elif status.role == "replica" and status.streaming_from and not streams_from_holder(status, lease):
         notes.append(f"streams from {status.streaming_from} on timeline {status.receiver_timeline}")
-    elif role == "replica" and status.streaming_from and not _candidate(lease, status.member, status):
+    elif role != "leader" and status.streaming_from and not _candidate(lease, status.member, status):
         notes.append("not recorded as a candidate yet: it may not take the lease")
     well = status.role == "primary" if role == "leader" else status.streaming_from is not None
     if not well and status.reason:

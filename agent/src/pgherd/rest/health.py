@@ -53,6 +53,13 @@ def streams_from_holder(status: MemberStatus, lease: Lease | None) -> bool:
     return status.streaming_from == lease.leader and status.receiver_timeline == lease.holder.timeline
 
 
+def synchronous_standby(status: MemberStatus, lease: Lease | None) -> bool:
+    """Whether the lease's set names this replica with the data that it has: commits wait for it (S3)."""
+    if status.role != "replica" or lease is None or lease.sync is None or status.member == lease.leader:
+        return False
+    return any((each.member, each.incarnation) == (status.member, status.incarnation) for each in lease.sync.members)
+
+
 def lag(status: MemberStatus, lease: Lease | None, applied: bool = False) -> int | None:
     """Bytes behind the position that the holder last published; None when either is unknown."""
     if lease is None or status.position is None:
@@ -78,6 +85,23 @@ def replica(seen: Seen, query: Mapping[str, str]) -> str:
     if seen.member.tags.get("noloadbalance", "").lower() in ("true", "on", "yes", "1"):
         return "tag noloadbalance is set"
     return _tags(seen, query) or _lag(seen, query)
+
+
+def synchronous(seen: Seen, query: Mapping[str, str]) -> str:
+    """A replica of the lease's synchronous set."""
+    if not synchronous_standby(seen.member, seen.lease):
+        return "this member is no synchronous standby"
+    return replica(seen, query)
+
+
+def asynchronous(seen: Seen, query: Mapping[str, str]) -> str:
+    if synchronous_standby(seen.member, seen.lease):
+        return "this member is a synchronous standby"
+    return replica(seen, query)
+
+
+def read_only_synchronous(seen: Seen, query: Mapping[str, str]) -> str:
+    return _tags(seen, query) if not primary(seen, query) else synchronous(seen, query)
 
 
 def read_only(seen: Seen, query: Mapping[str, str]) -> str:
@@ -148,6 +172,11 @@ RULES: Mapping[str, Rule] = {
     "/leader": holds,
     "/replica": replica,
     "/read-only": read_only,
+    "/synchronous": synchronous,
+    "/sync": synchronous,
+    "/read-only-sync": read_only_synchronous,
+    "/asynchronous": asynchronous,
+    "/async": asynchronous,
     "/health": running,
     "/liveness": liveness,
     "/readiness": readiness,
