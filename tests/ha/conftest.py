@@ -37,9 +37,9 @@ def kubeconfig() -> Iterator[Path]:
 
 @pytest.fixture
 def cluster(kubeconfig: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Three members, not started; with a failed test's last words when it fails."""
+    """Three members, not started; with a failed test's last words when it fails. A parameter is their configuration."""
     # Unix sockets have short names: not under pytest's own folder.
-    made = Cluster(kubeconfig, Path(tempfile.gettempdir()) / "pgherd-ha")
+    made = Cluster(kubeconfig, Path(tempfile.gettempdir()) / "pgherd-ha", **getattr(request, "param", {}))
     failed = request.session.testsfailed
     try:
         made.create()

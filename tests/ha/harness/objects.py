@@ -162,6 +162,11 @@ class Objects:
         body = {"status": pod.status()}
         self.client.patch(core_v1.PodStatus, pod.member, body, patch_type=PatchType.MERGE)
 
+    def configure(self, configuration: dict[str, Any]) -> None:
+        """As a play or a person changes the dynamic configuration."""
+        body = {"metadata": {"annotations": {"config": json.dumps(configuration)}}}
+        self.client.patch(core_v1.Endpoints, f"{self.cluster}-ha-config", body, patch_type=PatchType.MERGE)
+
     # What the agents wrote.
 
     def lock(self) -> core_v1.Endpoints:
