@@ -221,7 +221,7 @@ UNANSWERED = (Attempt("w", NOW, 10, WriteKind.RENEW, 5, "7"),)
             (M0,), {"words": {"m0": status("m0", **STREAMS, tags={"nosync": "true"})}}, ((), None), id="nosync leaves"
         ),
         pytest.param(
-            (), {"words": {"m0": status("m0", **STREAMS, terminating=True)}}, ((), (M2,)), id="who leaves does not enter"
+            (), {"words": {"m0": status("m0", **STREAMS, terminating=True)}}, ((), (M2,)), id="who leaves stays out"
         ),
         pytest.param(
             (), {"senders": (Sender("m0", 3000), Sender("m2", 5000)),
@@ -280,7 +280,8 @@ def test_a_clean_shutdown_may_be_handed_to_whoever_has_all_of_it(clean: bool, th
     )  # fmt: skip
     found = leader_view(
         knowledge=holding(record), server=stopped(was_primary=True, clean=clean), terminating=True,
-        told_to_stop=NOW - 9, stopped_since=NOW - 9, peers=(peer("m0", None), peer("m2", status("m2", position=Position(2, theirs)))),
+        told_to_stop=NOW - 9, stopped_since=NOW - 9,
+        peers=(peer("m0", None), peer("m2", status("m2", position=Position(2, theirs)))),
     )  # fmt: skip
     [written] = writes(decide(found, NOW))
     assert (written.handover.to if written.handover else None) == target
