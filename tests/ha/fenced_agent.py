@@ -17,6 +17,7 @@ import msgspec
 from pgherd.model.knowledge import Attempt
 from pgherd.model.mapping import boottime
 from pgherd.model.settings import Configuration, Identity, read_settings
+from pgherd.model.synchronous import Standby
 from pgherd.postgres.link import FenceLink
 from pgherd.postgres.server import PostgresServer
 from pgherd.postgres.source import Source
@@ -67,6 +68,9 @@ class Agent:
             given["source"] = msgspec.convert(source, Source)
         if "configuration" in given:
             given["configuration"] = msgspec.convert(given["configuration"], Configuration)
+        if "standbys" in given:
+            given["standbys"] = msgspec.convert(given["standbys"], tuple[Standby, ...])
+            return await self.server.require(given["standbys"], given["configuration"])
         if "names" in given:
             given["names"] = tuple(given["names"])
         return await getattr(self.server, verb)(**given)

@@ -16,6 +16,7 @@ from pgherd.cli.table import Row, Table, table
 from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen
 from pgherd.model.lease import Candidate, Holder, Lease
 from pgherd.model.position import Position
+from pgherd.model.synchronous import Standby, Synchronous
 from tests.unit.cli.observations import STREAMS, TARGET, observation
 from tests.unit.decide.views import SYSTEM, lease, pod, status
 
@@ -169,6 +170,13 @@ def footer(record: Lease | None, trouble: str = "", **changes: Any) -> str:
 )
 def test_the_footer_tells_of_the_lease(record: Lease, text: str) -> None:
     assert footer(record) == text
+
+
+def test_the_footer_tells_for_whom_commits_wait() -> None:
+    alone = Synchronous("on", Standby("m0", "i0"))
+    assert "Synchronous: nobody but the leader may lead" in footer(lease(sync=alone))
+    both = msgspec.structs.replace(alone, members=(Standby("m1", "i1"), Standby("m2", "i2")))
+    assert "Synchronous: commits wait for m1, m2" in footer(lease(sync=both))
 
 
 def test_the_footer_tells_of_what_is_missing() -> None:

@@ -254,6 +254,20 @@ def test_a_change_is_written_at_once_with_a_proof_of_health() -> None:
     assert Prove() in decision.actions and not writes(decision)
 
 
+@pytest.mark.parametrize(
+    ("proved", "senders", "text"),
+    [
+        (None, (), ""), ((), (), ""), ((M0,), ALL, ""), ((M0, M2), (Sender("m2", 1),), "m0"),
+        ((NOBODY,), ALL, "any standby to be synchronous (synchronous_mode_strict)"),
+    ],
+)  # fmt: skip
+def test_commits_that_wait_are_told(proved: tuple[Standby, ...] | None, senders: tuple[Sender, ...], text: str) -> None:
+    found = leading((), senders=senders, enforced=None if proved is None else Enforced(proved, 0))
+    reason = decide(found, NOW).reason
+    assert synchronous.waited_for(found) == text
+    assert (reason.code == "commits-wait" and text in reason.text) if text else reason.code == "primary"
+
+
 # The end of a primary, and of a standby
 
 

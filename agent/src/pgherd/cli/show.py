@@ -67,6 +67,9 @@ def footer(shown: Table, lease: Lease | None, now: datetime | None = None) -> st
         parts.append(f"Attention: {shown.trouble}")
     elif lease is not None:
         parts.append(f"Lease: epoch {lease.epoch}, {_holder(shown, lease)}, ttl {lease.ttl:g} s{_age(lease, now)}")
+    if lease is not None and lease.sync is not None:
+        names = ", ".join(each.member for each in lease.sync.members)
+        parts.append(f"Synchronous: {f'commits wait for {names}' if names else 'nobody but the leader may lead'}")
     if shown.paused:
         parts.append("Maintenance mode: on")
     if any(row.state == "not asked" for row in shown.members):

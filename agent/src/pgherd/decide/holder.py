@@ -138,6 +138,9 @@ def primary(view: View, record: Lease, now: float) -> Decision:
         return Decision(keep, Reason("unhealthy", f"not renewed: {view.health.reason}"), now + 0.25)
     wake = soon(view, now) if sound and not plan.expects else now + 0.25
     wake = min([wake, *synchronous.patience_ends(view, record, now)])
+    if waited_for := synchronous.waited_for(view):
+        text = f"leader with the lease; commits wait for {waited_for}"
+        return Decision((*write, *keep), Reason("commits-wait", text), wake)
     return Decision((*write, *keep), Reason("primary", "leader with the lease"), wake)
 
 

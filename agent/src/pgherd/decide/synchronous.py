@@ -203,6 +203,15 @@ def lagging(view: View, sender: Sender) -> bool:
     return most >= 0 and max(others, default=own) - sender.flushed > most
 
 
+def waited_for(view: View) -> str:
+    """For whom every commit waits although nothing is sent there; "" while none does."""
+    standbys = view.enforced.standbys if view.enforced else ()
+    if NOBODY in standbys:
+        return "any standby to be synchronous (synchronous_mode_strict)"
+    served = {sender.member for sender in view.server.senders}
+    return ", ".join(each.member for each in standbys if each.member not in served)
+
+
 def patience_ends(view: View, record: Lease, now: float) -> Iterator[float]:
     """Boot times at which a member of the set will have been missing for too long."""
     for each in record.sync.members if record.sync else ():

@@ -26,6 +26,8 @@ ENDING = 5.0
 POLL = 0.03
 TRIES = 5
 """Probe commits before the checkpointer is asked instead."""
+PROBE = 1.0
+"""Seconds for a probe commit to end by itself."""
 BARRIER = 600.0
 
 Connect = Callable[[], Awaitable[Connection]]
@@ -33,7 +35,7 @@ Connect = Callable[[], Awaitable[Connection]]
 SENDERS = """SELECT pid, reply_time::text AS replied FROM pg_stat_replication
   WHERE application_name = ANY(%s) AND state IN ('startup', 'catchup', 'streaming')"""
 NUDGE = "SELECT pg_logical_emit_message(true, 'pgherd', 'synchronous')"
-WATCH = """DO $$ DECLARE give_up timestamptz := clock_timestamp() + '100 ms'; seen boolean := false; BEGIN
+WATCH = """DO $$ DECLARE give_up timestamptz := clock_timestamp() + '200 ms'; seen boolean := false; BEGIN
   WHILE NOT seen AND clock_timestamp() < give_up LOOP
     PERFORM pg_stat_clear_snapshot();
     seen := EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep');
@@ -90,7 +92,8 @@ async def _seen_waiting(connect: Connect, watcher: Connection) -> bool:
         commit.add_done_callback(lambda task: task.cancelled() or task.exception())
         await bounded(watcher.execute(WATCH), ANSWER)
         row = await bounded(query(watcher, "SELECT current_setting('pgherd.seen') AS seen"), ANSWER)
-        if not commit.done():
+        await asyncio.wait({commit}, timeout=PROBE)
+        if not commit.done():  # nobody answers: a probe is not to wait for ever
             sql = "SELECT pg_terminate_backend(%s) AS sent"
             await bounded(query(watcher, sql, (committer.info.backend_pid,)), ANSWER)
             await asyncio.wait({commit}, timeout=ANSWER)

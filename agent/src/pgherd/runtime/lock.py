@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
+
 from pgherd.kubernetes.store import LockSeen, LockStore, StoreError
 from pgherd.model import knowledge as k
 from pgherd.model.knowledge import Attempt, Knowledge, WriteKind
@@ -123,7 +125,8 @@ class Lock:
     def _remember(self, seen: lease_seen.LeaseSeen) -> None:
         """On the volume, when more than the nonce changed: renewals cost it no write."""
         kept = self._kept
-        if kept is not None and (kept.epoch, kept.ttl, kept.candidates) == (seen.epoch, seen.ttl, seen.candidates):
+        same = msgspec.structs.replace(seen, nonce=kept.nonce, pause=kept.pause) if kept is not None else None
+        if kept is not None and kept == same:
             return
         if self._keep is None or self._keep.done():
             self._kept = seen

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from pgherd.model.lease import Candidate, Lease
+from pgherd.model.synchronous import Synchronous
 
 
 class LeaseSeen(msgspec.Struct, frozen=True):
@@ -19,6 +20,7 @@ class LeaseSeen(msgspec.Struct, frozen=True):
     ttl: float = 0.0
     candidates: tuple[Candidate, ...] = ()
     pause: bool = False
+    sync: Synchronous | None = None
 
 
 def read_seen(path: Path) -> LeaseSeen | None:
@@ -34,7 +36,7 @@ def read_seen(path: Path) -> LeaseSeen | None:
 
 
 def of(record: Lease) -> LeaseSeen:
-    return LeaseSeen(record.epoch, record.nonce, record.ttl, record.candidates, record.pause)
+    return LeaseSeen(record.epoch, record.nonce, record.ttl, record.candidates, record.pause, record.sync)
 
 
 def write_seen(path: Path, seen: LeaseSeen) -> None:
