@@ -14,10 +14,8 @@ LEAST: Mapping[str, int] = {"synchronous_node_count": 1, "maximum_lag_on_syncnod
 def synchronous_problem(configuration: Mapping[str, Any], prefix: str = "") -> str | None:
     """Why synchronous replication cannot be configured so; None when it can. `prefix` names the variables."""
     mode = configuration.get("synchronous_mode", False)
-    if mode == "quorum":
-        return f"{prefix}synchronous_mode='quorum': must be on or off, quorum commit is not supported"
-    if not isinstance(mode, bool) and mode not in ("on", "off"):
-        return f"{prefix}synchronous_mode={mode!r}: must be on or off"
+    if not isinstance(mode, bool) and mode not in ("on", "off", "quorum"):
+        return f"{prefix}synchronous_mode={mode!r}: must be on, off or quorum"
     strict = configuration.get("synchronous_mode_strict", False)
     if not isinstance(strict, bool):
         return f"{prefix}synchronous_mode_strict={strict!r}: must be true or false"

@@ -17,7 +17,7 @@ import msgspec
 from pgherd.model.knowledge import Attempt
 from pgherd.model.mapping import boottime
 from pgherd.model.settings import Configuration, Identity, read_settings
-from pgherd.model.synchronous import Standby
+from pgherd.model.synchronous import Rule
 from pgherd.postgres.link import FenceLink
 from pgherd.postgres.server import PostgresServer
 from pgherd.postgres.source import Source
@@ -68,9 +68,8 @@ class Agent:
             given["source"] = msgspec.convert(source, Source)
         if "configuration" in given:
             given["configuration"] = msgspec.convert(given["configuration"], Configuration)
-        if "standbys" in given:
-            given["standbys"] = msgspec.convert(given["standbys"], tuple[Standby, ...])
-            return await self.server.require(given["standbys"], given["configuration"])
+        if "rule" in given:
+            given["rule"] = msgspec.convert(given["rule"], Rule)
         if "names" in given:
             given["names"] = tuple(given["names"])
         return await getattr(self.server, verb)(**given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -28,7 +29,8 @@ def pair() -> Iterator[tuple[Fenced, Fenced]]:
 
 
 def require(primary: Fenced, standbys: list[dict[str, str]]) -> int:
-    return int(primary.do("require", standbys=standbys, configuration=CONFIGURATION))
+    rule = {"standbys": standbys, "votes": len(standbys)}
+    return int(primary.do("require", rule=rule, configuration=CONFIGURATION))
 
 
 def named(member: Fenced) -> list[dict[str, str]]:
@@ -90,3 +92,26 @@ def test_a_wal_sender_that_does_not_read_the_setting_is_no_proof(pair: tuple[Fen
     primary.signal(sender, signal.SIGCONT)
     assert require(primary, NOBODY) > 0
     assert waits(primary)
+
+
+def test_a_standby_that_is_cut_off_gets_nothing_more(pair: tuple[Fenced, Fenced]) -> None:
+    """Its position is final, until it is told whom to follow."""
+    primary, standby = pair
+    standby.do("cut_off", configuration=CONFIGURATION)
+    seen = standby.do("observe")
+    assert (seen["streaming"], seen["following"]) == (False, None)
+    primary.do("sql", sql="INSERT INTO t SELECT generate_series(1, 1000)")
+    time.sleep(12)  # longer than keys are copied again, and than any retry
+    assert standby.do("observe")["position"] == seen["position"]
+    assert not primary.do("observe")["senders"]
+    standby.do("follow", source=primary.source, configuration=CONFIGURATION)
+    eventually("it streams again", lambda: standby.do("observe")["streaming"], PATIENCE)
+
+
+def test_a_receiver_that_reconnects_all_the_time_is_cut_off_too(pair: tuple[Fenced, Fenced]) -> None:
+    primary, standby = pair
+    primary.do("kill")
+    primary.do("start", writable=True, source=None, configuration=CONFIGURATION)
+    standby.do("cut_off", configuration=CONFIGURATION)
+    time.sleep(2)
+    assert not standby.do("observe")["streaming"] and not primary.do("observe")["senders"]

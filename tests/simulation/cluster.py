@@ -131,7 +131,10 @@ class Cluster:
         if instance is None or data is None or not instance.accepts_writes or container.frozen:
             return
         flushed = {sender.member: sender.flushed for sender in self.senders(container)}
-        ends = [min([data.lsn, *(flushed.get(name, 0) for name in rule)]) for rule in instance.rules]
+        ends = []
+        for rule in instance.rules:
+            answers = sorted((flushed.get(each.member, 0) for each in rule.standbys), reverse=True)
+            ends.append(min([data.lsn, *answers[: rule.votes]]))
         if max(ends) >= data.branch.begin:
             self.checks.acknowledged(replace(data, lsn=max(ends)))
 
@@ -158,6 +161,14 @@ class Cluster:
                     else (max(data.lsn, sent.branch.begin) + sent.lsn) // 2
                 )
                 container.volume.data = replace(data, line=sent.line, lsn=max(data.lsn, lsn))
+
+    def burst(self, container: Container) -> None:
+        """Everything that a primary can do in a moment: commits, sent to all who still follow, and acknowledged."""
+        instance = container.fence.instance
+        if instance is not None and instance.accepts_writes and not container.frozen:
+            self.grow(container, self.world.random.randrange(0, 2000))
+            self.stream(container.member.name, everything=True)
+            self.acknowledge(container)
 
     def _tick(self) -> None:
         self.world.after(TICK, self._tick)

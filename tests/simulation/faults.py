@@ -42,6 +42,7 @@ class Faults:
             (1, self.delete_lock), (1, self.delete_config), (2, self.step_clock), (1, self.swap_volume),
             (2, self.kill_everything), (3, self.force_delete), (2, self.lose_memory), (2, self.change_timing),
             (2, self.stop_writes), (3, self.change_synchronous), (3, self.lose_synchronous),
+            (3, self.interrupt_entry), (3, self.interrupt_take),
         ]  # fmt: skip
         random = self.cluster.world.random
         strike = random.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0]
@@ -95,6 +96,7 @@ class Faults:
         world = self.cluster.world
         container.frozen, container.awake = False, container.clock()
         container.exempt_until = world.now + THAW
+        world.after(0.0, lambda: self.cluster.burst(container))
         world.after(world.between(0, THAW), container.fence.enforce)
 
     def kill_node(self) -> str:
@@ -304,7 +306,7 @@ class Faults:
 
     def change_synchronous(self) -> str:
         configured, random = self.cluster.configured, self.cluster.world.random
-        configured.mode = random.choice(["on", "on", "off"])
+        configured.mode = random.choice(["on", "quorum", "off"])
         configured.strict, configured.count = self.cluster.world.chance(0.3), random.choice([1, 2])
         if not self._configure():
             return "nothing: the configuration object is gone"
@@ -326,6 +328,65 @@ class Faults:
             return f"{text} nor between {leader.name} and anybody"
         world.after(later, lambda: self._power_off(leader, length))
         return f"{text} the node of {leader.name} is off"
+
+    def _at_write(self, due: Callable[[str, Lease, Lease], bool], act: Callable[[str, Lease], None]) -> None:
+        """Once, at the next write of the lock for which `due` says so, just before it happens."""
+        hooks = self.cluster.store.written
+
+        def hook(who: str, before: Lease | None, after: Lease) -> None:
+            if before is not None and hook in hooks and due(who, before, after):
+                hooks.remove(hook)
+                self.cluster.world.after(0.0, lambda: act(who, after))
+
+        hooks.append(hook)
+        self.cluster.world.after(15.0, lambda: hooks.remove(hook) if hook in hooks else None)
+
+    def interrupt_entry(self) -> str:
+        """The leader loses a member for a while; as somebody enters the set, it loses that one, too, and the reply or
+        its life."""
+        record, world = self.cluster.store.lock.value.record, self.cluster.world
+        members = record.sync.members if record is not None and record.sync is not None else ()
+        if record is None or record.leader not in self.cluster.members or not members:
+            return "nothing: there is no synchronous set"
+        leader, lost, length = record.leader, world.random.choice(members).member, self._length()
+        self._cut([(leader, lost), (lost, leader)], world.between(2.0, 4.0))
+        entered: list[str] = []
+
+        def enters(who: str, before: Lease, after: Lease) -> bool:
+            old = before.sync.members if before.sync else ()
+            new = after.sync.members if after.sync and after.epoch == before.epoch else ()
+            entered[:] = [each.member for each in new if each not in old]
+            return bool(entered)
+
+        def interrupt(who: str, after: Lease) -> None:
+            for name in entered:
+                self._cut([(who, name), (name, who)], length)
+            if world.chance(0.5):
+                self._isolate(who, [API], ("to",), length)
+            else:
+                world.after(world.between(0.1, 0.5), lambda: self._power_off(self.cluster.members[who], length))
+
+        self._at_write(enters, interrupt)
+        return f"nothing passes between {leader} and {lost}, and the next entry is interrupted for {length:.1f} s"
+
+    def interrupt_take(self) -> str:
+        """The leader's node is off; who takes its place cannot reach its set, and a little later nobody."""
+        record, world = self.cluster.store.lock.value.record, self.cluster.world
+        if record is None or record.leader not in self.cluster.members:
+            return "nothing: there is no leader"
+        length = self._length()
+
+        def takes(who: str, before: Lease, after: Lease) -> bool:
+            return after.epoch > before.epoch and who != before.leader
+
+        def interrupt(who: str, after: Lease) -> None:
+            for each in after.sync.members if after.sync else ():
+                self._cut([(who, each.member), (each.member, who)], length)
+            world.after(world.between(0.5, 3.0), lambda: self._power_off(self.cluster.members[who], length))
+
+        self._at_write(takes, interrupt)
+        self._power_off(self.cluster.members[record.leader], world.between(5.0, 20.0))
+        return f"the node of {record.leader} is off, and who takes is interrupted for {length:.1f} s"
 
     def stop_writes(self) -> str:
         """The volume hangs or is full: PostgreSQL lives, and cannot prove that it works."""

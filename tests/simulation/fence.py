@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgherd.model.knowledge import Attempt
+from pgherd.model.synchronous import ALONE, Rule
 
 if TYPE_CHECKING:
     from tests.simulation.member import Container
@@ -34,7 +35,7 @@ class Instance:
     """Virtual time at which it began to accept writes."""
     following: str | None = None
     streaming: bool = False
-    rules: tuple[tuple[str, ...], ...] = ((),)
+    rules: tuple[Rule, ...] = (ALONE,)
     """synchronous_standby_names as its processes go by it: several while a reload is on its way to all of them."""
 
     @property
@@ -106,7 +107,7 @@ class Fence:
             raise Refused("a writable start needs an armed deadline in the future (S4)")
         self.dead = False
         self.instance = Instance(self.container.world.random.getrandbits(32), writable, following=following)
-        self.instance.rules = (self.container.volume.names,)
+        self.instance.rules = (self.container.volume.rule,)
         if writable:
             self.look_at(self.deadline)
         return self.instance

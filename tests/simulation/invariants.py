@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pgherd.model.lease import Lease
-from pgherd.model.synchronous import NOBODY
+from pgherd.model.synchronous import ALONE, WAIT, Rule
 from tests.simulation.database import Branch, Data
 from tests.simulation.world import Violation
 
@@ -108,6 +108,8 @@ class Checks:
             self.acknowledged_synchronously += 1
         if self._acked is None or data.holds(self._acked) or not self._promised:
             self._acked = data
+        elif not self._acked.holds(data):
+            self._fail(f"S3 {data.position} is acknowledged on a line that the cluster has left by then")
 
     def _publishing(self, who: str, after: Lease) -> None:
         """Clients are sent where writes were accepted, on the timeline that the lease names.
@@ -142,10 +144,13 @@ class Checks:
         if self._promised and self._acked is not None and not data.holds(self._acked):
             text = f"{data.position} lacks acknowledged commits up to {self._acked.position}"
             self._fail(f"S3 {name} becomes a primary with a synchronous set, and {text}")
-        self._acked = data
         if timeline in self._timelines:
             self._fail(f"S2 timeline {timeline} is made a second time, by {name}")
         self._timelines.add(timeline)
+
+    def promoted(self, data: Data) -> None:
+        """From now on what counts is on this branch."""
+        self._acked = data
 
     def started(self, member: str, data: Data, writable: bool, source: str | None) -> None:
         """S5: nobody starts to follow a primary whose line it is not on."""
@@ -193,14 +198,13 @@ class Checks:
     def _synchronous(self, record: Lease, leader: Container, others: int) -> bool:
         """The set is as large as it should be, and commits wait for it and for nobody else."""
         wanted, instance = self._cluster.configured, leader.fence.instance
-        members = record.sync.members if record.sync else ()
-        names = tuple(each.member for each in members)
-        if wanted.mode == "off":
-            return record.sync is None and instance is not None and instance.rules == ((),)
-        if not names and wanted.strict:
-            names = (NOBODY.member,)
-        whole = record.sync is not None and len(members) == min(wanted.count, others)
-        return whole and instance is not None and instance.rules == (names,)
+        sync = record.sync
+        if sync is None or wanted.mode == "off":
+            return sync is None and wanted.mode == "off" and instance is not None and instance.rules == (ALONE,)
+        rule = Rule(sync.members, sync.votes) if sync.members else WAIT if wanted.strict else ALONE
+        size = others if wanted.mode == "quorum" else min(wanted.count, others)
+        whole = len(sync.members) == size and sync.votes == min(wanted.count, others)
+        return whole and instance is not None and instance.rules == (rule,)
 
     @staticmethod
     def _streams(container: Container | None) -> bool:

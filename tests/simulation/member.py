@@ -190,7 +190,7 @@ class Container:
 
     def reload(self, instance: Instance) -> None:
         """Its processes read the file one after the other."""
-        new = self.volume.names
+        new = self.volume.rule
         instance.rules = (*(rule for rule in instance.rules if rule != new), new)
 
         def all_have_read() -> None:
@@ -230,6 +230,7 @@ class Container:
         cluster = self.member.cluster
         cluster.checks.promoting(self, self.volume.data, timeline)
         self.volume.data = self.volume.data.promoted(timeline, cluster.next_branch())
+        cluster.checks.promoted(self.volume.data)
         instance.recovery, instance.promoting, instance.streaming = False, False, False
         instance.writes_since = self.world.now
         cluster.checks.one_primary()

@@ -39,7 +39,7 @@ def run(seed: int, trace: bool = False) -> Outcome:
     folder = Path(tempfile.mkdtemp(prefix="pgherd-simulation-", dir=scratch()))
     size, configured = world.random.choice([1, 2, 3, 3, 3, 4, 5]), Configured(world.random.choice(TIMINGS))
     if world.chance(0.5):
-        configured.mode, configured.strict = "on", world.chance(0.3)
+        configured.mode, configured.strict = world.random.choice(["on", "quorum"]), world.chance(0.3)
         configured.count = world.random.choice([1, 1, 2])
     cluster = Cluster(world, size, configured, folder)
     faults, happened = Faults(cluster), list[str]()

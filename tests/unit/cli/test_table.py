@@ -56,7 +56,7 @@ def test_what_is_odd_is_noted(words: MemberStatus | None, state: str, note: str)
 
 @pytest.mark.parametrize(("incarnation", "role"), [("i1", "sync_standby"), ("new", "replica")])
 def test_a_member_of_the_synchronous_set_is_a_sync_standby(incarnation: str, role: str) -> None:
-    names = Synchronous("on", Standby("m0", "i0"), (Standby("m1", "i1"),))
+    names = Synchronous("on", Standby("m0", "i0"), (Standby("m1", "i1"),), 1)
     answers = {"m0": status("m0"), "m1": status("m1", **STREAMS, incarnation=incarnation)}
     pods = tuple(PodSeen(pod(name)) for name in ("m0", "m1", "m2"))
     seen = Observation(TARGET, "ns", LockSeen(lease(sync=names), "7"), ConfigSeen("3", SYSTEM), pods, answers)

@@ -37,6 +37,7 @@ from pgherd.model.lease import Candidate, Holder, Lease
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
 from pgherd.model.settings import Configuration
+from pgherd.model.synchronous import ALONE
 from pgherd.model.view import Failure, Task, TaskKind, View
 
 MINE = lease(leader="m1", address="10.0.0.1", candidates=())
@@ -245,7 +246,7 @@ DOWN = stopped(was_primary=True)
         ({"server": stopped(was_primary=True, position=None)}, "measuring", None),
         ({"server": stopped()}, "start-to-promote", Start(writable=False)),
         ({"server": stopped(was_primary=True, position=Position(1, 9))}, "start-to-promote", Start(writable=False)),
-        ({"server": standby()}, "promote", (Require(()), Promote(2))),
+        ({"server": standby()}, "promote", (Require(ALONE), Promote(2))),
         ({"server": standby(), "armed": False}, "unarmed", None),
     ],
 )

@@ -1,11 +1,12 @@
 """S3 on a small model: whatever happens between any two steps, each set that can elect meets each that acknowledges.
 
-The model has one primary, two standbys and the lock; its steps are those of the shipped `plan`. Commits, losses,
+The model has one primary, three standbys and the lock; its steps are those of the shipped `plan`. Commits, losses,
 changes of the configuration, lost replies and crashes of the agent come in every order that chance finds.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 
@@ -18,28 +19,29 @@ from pgherd.model.knowledge import Attempt, WriteKind
 from pgherd.model.member import MemberStatus
 from pgherd.model.position import Position
 from pgherd.model.settings import Configuration
-from pgherd.model.synchronous import NOBODY, Enforced, Sender, Standby, Synchronous
+from pgherd.model.synchronous import ALONE, NOBODY, Enforced, Rule, Sender, Synchronous
 from pgherd.model.view import View
 
+OTHERS = ("m0", "m2", "m3")
 WALKS, STEPS = 500, 140
 
 
 class Model:
-    """m1 is the primary; m0 and m2 follow it."""
+    """m1 is the primary; the others follow it."""
 
     def __init__(self, chance: random.Random) -> None:
         self.random = chance
-        self.configuration = Configuration(synchronous_mode=chance.random() < 0.7)
+        self.configuration = Configuration(synchronous_mode=chance.choice(["on", "quorum", "off"]))
         self.store: Synchronous | None = None
         self.known: Synchronous | None = None
         self.unanswered: Synchronous | None = None
         self.waits_for_answer = False
-        self.file: tuple[str, ...] = ()
-        self.rules: list[tuple[str, ...]] = [()]
-        self.wanted: tuple[Standby, ...] | None = None
+        self.file = ALONE
+        self.rules: list[Rule] = [ALONE]
+        self.wanted: Rule | None = None
         self.proof: Enforced | None = None
-        self.alive = {"m0": True, "m2": True}
-        self.lsn = {"m0": 0, "m1": 0, "m2": 0}
+        self.alive = dict.fromkeys(OTHERS, True)
+        self.lsn = dict.fromkeys(("m1", *OTHERS), 0)
         self.acked = 0
         self.largest = 0
 
@@ -49,12 +51,12 @@ class Model:
         if self.waits_for_answer:
             attempt = Attempt("w", NOW, 10, WriteKind.RENEW, record.epoch, known.version)
             known = msgspec.structs.replace(known, unanswered=(attempt,))
-        senders = tuple(Sender(name, self.lsn[name]) for name in ("m0", "m2") if self.alive[name])
+        senders = tuple(Sender(name, self.lsn[name]) for name in OTHERS if self.alive[name])
         return view(
             knowledge=known, configuration=self.configuration, enforced=self.proof,
             server=primary(position=Position(2, self.lsn["m1"]), senders=senders),
-            unsent_since={name: NOW - 5 for name in ("m0", "m2") if not self.alive[name]},
-            peers=tuple(peer(name, self.words(name)) for name in ("m0", "m2")),
+            unsent_since={name: NOW - 5 for name in OTHERS if not self.alive[name]},
+            peers=tuple(peer(name, self.words(name)) for name in OTHERS),
         )  # fmt: skip
 
     def words(self, name: str) -> MemberStatus | None:
@@ -69,25 +71,27 @@ class Model:
         """Acknowledged as soon as everybody has it whom one of the rules in force names."""
         self.lsn["m1"] += 1
         rule = self.random.choice(self.rules)
-        if all(self.alive.get(name, False) for name in rule):
-            for name in rule:
+        able = [each.member for each in rule.standbys if self.alive.get(each.member, False)]
+        if len(able) >= rule.votes:
+            for name in self.random.sample(able, rule.votes):
                 self.lsn[name] = self.lsn["m1"]
             self.acked = self.lsn["m1"]
 
     def catch_up(self) -> None:
-        name = self.random.choice(["m0", "m2"])
+        name = self.random.choice(OTHERS)
         if self.alive[name]:
             self.lsn[name] = self.lsn["m1"]
 
     def lose_or_return(self) -> None:
-        name = self.random.choice(["m0", "m2"])
+        name = self.random.choice(OTHERS)
         self.alive[name] = not self.alive[name]
 
     def configure(self) -> None:
         self.configuration = Configuration(
-            synchronous_mode=self.random.random() < 0.75, synchronous_mode_strict=self.random.random() < 0.3,
+            synchronous_mode=self.random.choice(["on", "quorum", "quorum", "off"]),
+            synchronous_mode_strict=self.random.random() < 0.3,
             synchronous_node_count=self.random.choice([1, 2]),
-        )  # fmt: skip
+        )
 
     def decide(self) -> None:
         """As holder.primary and the runtime carry it out; a write ends in one of five ways."""
@@ -110,14 +114,14 @@ class Model:
 
     def write_file(self) -> None:
         if self.wanted is not None:
-            self.file = tuple(each.member for each in self.wanted)
+            self.file = self.wanted
 
     def reload_begins(self) -> None:
         self.rules = [*(rule for rule in self.rules if rule != self.file), self.file]
 
     def reload_ends(self) -> None:
         self.rules = [self.rules[-1]]
-        if self.wanted is not None and self.file == self.rules[0] == tuple(each.member for each in self.wanted):
+        if self.wanted is not None and self.file == self.rules[0] == self.wanted:
             self.proof = self.proof or Enforced(self.wanted, self.lsn["m1"])
 
     def agent_dies(self) -> None:
@@ -125,12 +129,17 @@ class Model:
 
     def check(self) -> None:
         for outcome in (self.store, self.unanswered):
-            members = [each.member for each in (outcome.members if outcome else ())]
-            self.largest = max(self.largest, len(members))
-            for name in members:
-                assert self.lsn[name] >= self.acked, f"S3 {name} may be elected and lacks what was acknowledged"
+            if outcome is None or not outcome.members:
+                continue
+            names = [each.member for each in outcome.members]
+            self.largest = max(self.largest, len(names))
+            assert 0 < outcome.votes <= len(names)
+            for electing in itertools.combinations(names, outcome.reports):
+                have = [name for name in electing if self.lsn[name] >= self.acked]
+                assert have, f"S3 {electing} may elect, and nobody of them has what was acknowledged"
                 for rule in self.rules:
-                    assert name in rule, f"S3 {name} may be elected, and a commit is acknowledged by {rule}"
+                    for acknowledging in itertools.combinations((each.member for each in rule.standbys), rule.votes):
+                        assert {*electing} & {*acknowledging}, f"S3 {electing} may elect, {acknowledging} acknowledge"
 
 
 def walk(seed: int) -> Model:
@@ -164,4 +173,4 @@ def test_the_model_notices_a_broken_rule(broken: str, monkeypatch: pytest.Monkey
 
 
 def test_nobody_is_no_member() -> None:
-    assert NOBODY.member not in {"m0", "m1", "m2"}
+    assert NOBODY.member not in {"m1", *OTHERS}

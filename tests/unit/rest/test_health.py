@@ -36,6 +36,8 @@ def yes(path: str, status: MemberStatus, query: Mapping[str, str] | None = None,
         ("/read-only", True, True, False, False),
         ("/synchronous", False, False, False, False),
         ("/read-only-sync", True, False, False, False),
+        ("/quorum", False, False, False, False),
+        ("/read-only-quorum", True, False, False, False),
         ("/asynchronous", False, True, False, False),
         ("/health", True, True, False, True),
         ("/liveness", True, True, True, True),
@@ -52,10 +54,13 @@ def test_paths(path: str, primary: bool, replica: bool, starting: bool, stray: b
 def test_a_synchronous_standby_is_one_with_the_data_that_the_lease_names(
     path: str, incarnation: str, counts: bool
 ) -> None:
-    names = Synchronous("on", Standby("demo-a-0", "i0"), (Standby(REPLICA.member, "i1"),))
+    names = Synchronous("on", Standby("demo-a-0", "i0"), (Standby(REPLICA.member, "i1"),), 1)
     replica, lease = replace(REPLICA, incarnation=incarnation), replace(LEASE, sync=names)
     assert yes(path, replica, lease=lease) is counts
     assert yes("/async", replica, lease=lease) is not counts
+    voters = replace(names, mode="quorum", members=(*names.members, Standby("demo-c-0", "i2")))
+    lease = replace(LEASE, sync=voters)
+    assert not yes(path, replica, lease=lease) and yes("/quorum", replica, lease=lease) is counts
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pgherd.kubernetes.store import PodSeen
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus
 from pgherd.model.slots import slot_name
-from pgherd.rest.health import streams_from_holder, synchronous_standby
+from pgherd.rest.health import streams_from_holder, synchronous_role
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -17,8 +17,8 @@ class Row(msgspec.Struct, frozen=True):
 
     member: str
     role: str
-    """leader (holds the lease), replica, sync_standby (a replica that has every acknowledged commit), or primary
-    (accepts writes without the lease: must never last)."""
+    """leader (holds the lease), replica, sync_standby (a replica that has every acknowledged commit), quorum_standby
+    (one of those of which enough have), or primary (accepts writes without the lease: must never last)."""
     state: str
     """streaming only while it streams from the leader on its timeline (S8); else what the member says, or
     "no answer", "not asked", "no pod"."""
@@ -92,7 +92,7 @@ def _role(lease: Lease | None, name: str, status: MemberStatus | None) -> str:
         return "leader"
     if status is not None and status.role == "primary":
         return "primary"
-    return "sync_standby" if status is not None and synchronous_standby(status, lease) else "replica"
+    return synchronous_role(status, lease) if status is not None else "replica"
 
 
 def _state(seen: Observation, name: str, found: PodSeen | None, status: MemberStatus | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pgherd.decide import compare, synchronous
-from pgherd.model.actions import Action, Decision, Loser, PollPeers, Reason, Start, WriteLease
+from pgherd.model.actions import Action, CutOff, Decision, Loser, PollPeers, Reason, Start, WriteLease
 from pgherd.model.knowledge import WriteKind, takeable_at
 from pgherd.model.lease import Holder, Lease
 from pgherd.model.member import MemberStatus
@@ -80,6 +80,9 @@ def decide(view: View, now: float) -> Decision | None:
         return Decision((), Reason("standing-back", f"{way.reason.text}; {error}"), until)
     if compare.identified(view) is None:
         return found_cluster(view, record, way, now)
+    if synchronous.cuts_off(view, record):
+        text = f"{way.reason.text}; ending the WAL receiver, so that the own position is final (S3)"
+        return Decision((CutOff(record.nonce), PollPeers()), Reason("cutting-off", text), now + 0.1)
     why = able(view, record)
     if why is not None:
         return prepare(view, way, why)
@@ -169,6 +172,10 @@ def race(view: View, record: Lease, way: Opening, now: float) -> Decision:
         return Decision(
             (PollPeers(),), Reason("outsider", f"{way.reason.text}; not a recorded candidate, and {outside}"), now + 1.0
         )
+    lacking = synchronous.short(view, record, way.since)
+    if lacking > 0:
+        text = f"{way.reason.text}; {lacking} more voters must be cut off and have nothing that this member lacks (S3)"
+        return Decision((PollPeers(),), Reason("counting-votes", text), now + 0.3)
     better, losers = rank(view, record, way.since)
     if way.reason.code == "handover":
         better = 0

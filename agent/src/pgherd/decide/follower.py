@@ -116,6 +116,10 @@ def replace(view: View, leader: MemberStatus, why: str, now: float, wake: float)
 
 def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decision:
     server, failed = view.server, failures(view, TaskKind.START, leader)
+    record = view.knowledge.record
+    if record is not None and view.barred_nonce and view.barred_nonce == record.nonce:
+        # Reported as final to whoever counts votes: only a later lease lets WAL in again.
+        return Decision((), Reason("cut-off", "its position was a vote; it follows again after the next write"), wake)
     if view.stalled_since is not None and now - view.stalled_since > STALLED:
         text = f"no WAL came from {leader.member} for {now - view.stalled_since:.0f} s, it may be gone there"
         return replace(view, leader, text, now, wake)
@@ -135,6 +139,5 @@ def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decisio
         return Decision((Follow(leader.member),), Reason("follow", f"following {leader.member}"), wake)
     if not server.streaming:
         return Decision((), Reason("not-streaming", f"follows {leader.member}, but does not stream yet"), wake)
-    record = view.knowledge.record
     keep: tuple[Action, ...] = (Require(synchronous.idle(view, record)),) if record is not None else ()
     return Decision(keep, Reason("replica", f"streams from {leader.member}"), wake)

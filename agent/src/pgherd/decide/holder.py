@@ -213,9 +213,10 @@ def promote(view: View, record: Lease, now: float) -> Decision:
     keep = renewal(view, record, now, proved=True)
     if not view.armed:
         return Decision(keep, Reason("unarmed", "waiting for the fence's deadline before promoting"), now + 0.05)
-    require = Require(synchronous.needed(view, record))
+    need = synchronous.needed(view, record)
+    require = Require(need)
     if not synchronous.enforced(view, record):
-        names = ", ".join(each.member for each in require.standbys)
+        names = ", ".join(each.member for each in need.standbys)
         text = f"waiting until no commit is acknowledged without {names}, before promoting (S3)"
         return Decision((require, *keep), Reason("enforcing", text), now + 0.05)
     return Decision(
@@ -270,7 +271,7 @@ def successor(view: View, record: Lease) -> str | None:
         for status in compare.answers(view)
         if named.get(status.member) == status.incarnation and not status.terminating and status.position
         and (has_everything(view, status)
-             or synchronous.barred(record, synchronous.standby(status.member, status.incarnation), None) is None)
+             or synchronous.suffices(record, synchronous.standby(status.member, status.incarnation)))
     ]  # fmt: skip
     return max(fit)[1] if fit else None
 

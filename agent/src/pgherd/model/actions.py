@@ -9,7 +9,7 @@ import msgspec
 
 from pgherd.model.knowledge import WriteKind
 from pgherd.model.lease import Lease
-from pgherd.model.synchronous import Standby
+from pgherd.model.synchronous import Rule
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -106,12 +106,21 @@ class KeepPrimary(Action, frozen=True):
 
 
 class Require(Action, frozen=True):
-    """`synchronous_standby_names` names exactly these, and that is proved on the running server (View.enforced).
+    """`synchronous_standby_names` says exactly this, and that is proved on the running server (View.enforced).
 
     Stands until another one is ordered. Until it is proved nothing counts as enforced (S3).
     """
 
-    standbys: tuple[Standby, ...]
+    rule: Rule
+
+
+class CutOff(Action, frozen=True):
+    """End the WAL receiver of a running standby so that no other can begin, before its position counts as a vote (S3).
+
+    It stays cut off as long as the lease has this nonce.
+    """
+
+    nonce: str
 
 
 class Prove(Action, frozen=True):

@@ -36,6 +36,8 @@ class MemberStatus(msgspec.Struct, frozen=True):
     version: str = ""
     """Of pgherd."""
     tags: dict[str, str] = {}
+    cut_off: str = ""
+    """Nonce of the lease for which its position is final: nothing can reach it any more from that holder (S3)."""
 
 
 class Death(msgspec.Struct, frozen=True):

@@ -101,7 +101,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     primary_stop_timeout: float = 60
     member_slots_ttl: float = 1800
     synchronous_mode: bool | str = False
-    """on or off; truth values as Patroni takes them (S3)."""
+    """on, off or quorum; truth values as Patroni takes them (S3)."""
     synchronous_mode_strict: bool = False
     """Commits wait rather than be acknowledged by the primary alone."""
     synchronous_node_count: int = 1
@@ -117,7 +117,11 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
 
     @property
     def synchronous(self) -> bool:
-        return self.synchronous_mode in (True, "on")
+        return self.synchronous_mode in (True, "on", "quorum")
+
+    @property
+    def quorum(self) -> bool:
+        return self.synchronous_mode == "quorum"
 
 
 def margin(ttl: float) -> float:
@@ -147,10 +151,8 @@ def check_timing(configuration: Configuration) -> None:
 def check_synchronous(configuration: Configuration) -> None:
     """Refuse what synchronous replication cannot mean. Raises InvalidSetting."""
     mode = configuration.synchronous_mode
-    if mode == "quorum":
-        raise InvalidSetting("synchronous_mode='quorum': must be on or off, quorum commit is not supported")
-    if mode not in (True, False, "on", "off"):
-        raise InvalidSetting(f"synchronous_mode={mode!r}: must be on or off")
+    if mode not in (True, False, "on", "off", "quorum"):
+        raise InvalidSetting(f"synchronous_mode={mode!r}: must be on, off or quorum")
     for field, least in (("synchronous_node_count", 1), ("maximum_lag_on_syncnode", -1)):
         if getattr(configuration, field) < least:
             raise InvalidSetting(f"{field}={getattr(configuration, field)}: must be at least {least}")

@@ -109,6 +109,10 @@ class View(msgspec.Struct, frozen=True):
     """Positions (bytes) of the physical slots that this primary keeps."""
     enforced: Enforced | None = None
     """What `synchronous_standby_names` was proved to do; None while it is being changed or was not proved yet (S3)."""
+    cut_off: str = ""
+    """Nonce of the lease for which this standby has ended its WAL receiver for good."""
+    barred_nonce: str = ""
+    """Nonce of the lease under which it must not begin another one, also after a restart of its agent."""
     unsent_since: Mapping[str, float] = {}
     """Declared member -> boot time since which this primary has no WAL sender that streams to it."""
     told_to_stop: float = 0.0

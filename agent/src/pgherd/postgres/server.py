@@ -18,7 +18,7 @@ from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, Settings
 from pgherd.model.slots import slot_name
-from pgherd.model.synchronous import NOBODY, Standby
+from pgherd.model.synchronous import WAIT, Rule
 from pgherd.postgres import configure, histories, keys, replace, roles, sessions, slots, synchronous
 from pgherd.postgres.clone import clone
 from pgherd.postgres.control import ControlData
@@ -53,6 +53,8 @@ class PostgresServer:
         self._prepared = self._roles_there = False
         self._keys_checked = 0.0
         self._files = asyncio.Lock()
+        self._withheld = False
+        """The replication key is not to be put back: this standby is cut off."""
         self._waits: int | None = None
         """Postmaster whose commits were proved to wait since its setting is not empty."""
         self._background: set[asyncio.Task[Any]] = set()
@@ -126,6 +128,7 @@ class PostgresServer:
             raise StartFailed(f"{self.layout.data} holds no usable data")
         if writable and not (control.was_primary and not (self.layout.data / "backup_label").exists()):
             raise StartFailed("a standby's data starts as a standby and is promoted: its timeline is not its own (S2)")
+        self._withheld = False
         keys.refresh(self.layout)
         self._observer.wal_end.forget()
         # In a thread: every file is synced, and a stalled volume must not stop the heartbeat.
@@ -152,7 +155,7 @@ class PostgresServer:
         """Files as the start needs them; blocking."""
         configure.make_directories(self.layout)
         # A standby may be promoted: its commits then wait from the first one on, until the setting is another (S3).
-        names = synchronous.setting((NOBODY,)) if configuration.synchronous and not writable else None
+        names = synchronous.setting(WAIT) if configuration.synchronous and not writable else None
         source = None if writable else source
         configure.write(self.layout, self._settings, self._identity, configuration, source, names)
         if writable:
@@ -178,10 +181,10 @@ class PostgresServer:
             await self._link.signal(signal.SIGHUP)
         return changed
 
-    async def require(self, standbys: tuple[Standby, ...], configuration: Configuration) -> int:
+    async def require(self, rule: Rule, configuration: Configuration) -> int:
         """`synchronous_standby_names` is exactly this, and in force on all that acknowledge commits; the flush position
         after that. Raises PostgresError when it cannot be proved."""
-        text, members = synchronous.setting(standbys), tuple(self._settings.members)
+        text, members = synchronous.setting(rule), tuple(self._settings.members)
         state = await self._link.state()
         if not await self._configure(configuration, configure.AS_IT_IS, text):
             await self._link.signal(signal.SIGHUP)  # an agent that died may have written it and not said so
@@ -189,12 +192,12 @@ class PostgresServer:
         connection = await self.connection()
         try:
             primary, _ = await synchronous.flushed(connection)
-            if not standbys:
+            if not text:
                 self._waits = None
             elif self._waits != state.postgres_pid:
                 await synchronous.commits_wait(self.connection, primary)
                 self._waits = state.postgres_pid
-            if primary and standbys:
+            if primary and text:
                 await synchronous.senders_obey(connection, members)
             return (await synchronous.flushed(connection))[1]
         finally:
@@ -202,8 +205,22 @@ class PostgresServer:
 
     async def follow(self, source: Source | None, configuration: Configuration) -> None:
         """Point a running standby at `source` by a reload; its WAL receiver starts anew."""
+        self._withheld = False
         keys.refresh(self.layout)
         await self._configure(configuration, source)
+
+    async def cut_off(self, configuration: Configuration) -> None:
+        """End the WAL receiver of a running standby for good: one that the startup process begins by what it has read
+        before finds no key. Raises PostgresError when it does not end (S3)."""
+        self._withheld = True
+        keys.withhold(self.layout)
+        await self._configure(configuration, None)
+        await self._link.signal(signal.SIGHUP)
+        connection = await self.connection()
+        try:
+            await synchronous.receiver_ended(connection)
+        finally:
+            await connection.close()
 
     async def reload(self, configuration: Configuration) -> bool:
         """Write what changed and reload; whom it follows stays. Whether a parameter waits for a restart."""
@@ -333,7 +350,7 @@ class PostgresServer:
 
     def _copy_keys(self) -> None:
         """Renewed certificates reach the next connection of the WAL receiver."""
-        if boottime() - self._keys_checked > KEYS_EVERY:
+        if not self._withheld and boottime() - self._keys_checked > KEYS_EVERY:
             self._keys_checked = boottime()
             try:
                 keys.refresh(self.layout)

@@ -8,11 +8,14 @@ value that itself has read. https://www.postgresql.org/docs/current/warm-standby
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable
 
 from pgherd.model.mapping import boottime
 from pgherd.model.position import parse_lsn
-from pgherd.model.synchronous import Standby
+from pgherd.model.synchronous import Rule
 from pgherd.postgres.errors import PostgresError
 from pgherd.postgres.sessions import Connection, bounded, query
 
@@ -34,6 +37,8 @@ Connect = Callable[[], Awaitable[Connection]]
 
 SENDERS = """SELECT pid, reply_time::text AS replied FROM pg_stat_replication
   WHERE application_name = ANY(%s) AND state IN ('startup', 'catchup', 'streaming')"""
+RECEIVER = """SELECT current_setting('primary_conninfo') AS source,
+  (SELECT min(pid) FROM pg_stat_activity WHERE backend_type = 'walreceiver') AS pid"""
 NUDGE = "SELECT pg_logical_emit_message(true, 'pgherd', 'synchronous')"
 WATCH = """DO $$ DECLARE give_up timestamptz := clock_timestamp() + '200 ms'; seen boolean := false; BEGIN
   WHILE NOT seen AND clock_timestamp() < give_up LOOP
@@ -44,10 +49,11 @@ WATCH = """DO $$ DECLARE give_up timestamptz := clock_timestamp() + '200 ms'; se
 END $$"""
 
 
-def setting(standbys: Iterable[Standby]) -> str:
-    """The parameter's text: all of them must have flushed a commit before it is acknowledged."""
-    names = [f'"{standby.member}"' for standby in standbys]
-    return f"FIRST {len(names)} ({', '.join(names)})" if names else ""
+def setting(rule: Rule) -> str:
+    """The parameter's text."""
+    names = ", ".join(f'"{standby.member}"' for standby in rule.standbys)
+    method = "ANY" if rule.votes < len(rule.standbys) else "FIRST"
+    return f"{method} {rule.votes} ({names})" if names else ""
 
 
 async def shown(connect: Connect, text: str) -> None:
@@ -127,6 +133,21 @@ async def senders_obey(connection: Connection, members: tuple[str, ...]) -> None
 async def _senders(connection: Connection, members: tuple[str, ...]) -> dict[int, str | None]:
     cursor = await connection.execute(SENDERS, (list(members),))
     return {row["pid"]: row["replied"] for row in await bounded(cursor.fetchall(), ANSWER)}
+
+
+async def receiver_ended(connection: Connection) -> None:
+    """Until there is no source any more and no WAL receiver, connecting ones included. Raises PostgresError."""
+    end = boottime() + ENDING
+    while True:
+        row = await bounded(query(connection, RECEIVER), ANSWER)
+        if row["pid"] is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(row["pid"], signal.SIGTERM)  # no backend in the sense of pg_terminate_backend
+        elif not row["source"]:
+            return
+        if boottime() > end:
+            raise PostgresError(f"the WAL receiver does not end (primary_conninfo is {row['source']!r})")
+        await asyncio.sleep(POLL)
 
 
 async def flushed(connection: Connection) -> tuple[bool, int]:

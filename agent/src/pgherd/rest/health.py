@@ -53,9 +53,16 @@ def streams_from_holder(status: MemberStatus, lease: Lease | None) -> bool:
     return status.streaming_from == lease.leader and status.receiver_timeline == lease.holder.timeline
 
 
-def synchronous_standby(status: MemberStatus, lease: Lease | None) -> bool:
-    """Whether the lease's set names this replica with the data that it has: commits wait for it (S3)."""
-    if status.role != "replica" or lease is None or lease.sync is None or status.member == lease.leader:
+def synchronous_role(status: MemberStatus, lease: Lease | None) -> str:
+    """What a replica is by the lease's set, with the data that it has: replica, sync_standby (it has every acknowledged
+    commit) or quorum_standby (enough of them have)."""
+    if lease is None or lease.sync is None or not _named(status, lease):
+        return "replica"
+    return "sync_standby" if lease.sync.votes == len(lease.sync.members) else "quorum_standby"
+
+
+def _named(status: MemberStatus, lease: Lease) -> bool:
+    if status.role != "replica" or lease.sync is None or status.member == lease.leader:
         return False
     return any((each.member, each.incarnation) == (status.member, status.incarnation) for each in lease.sync.members)
 
@@ -89,19 +96,30 @@ def replica(seen: Seen, query: Mapping[str, str]) -> str:
 
 def synchronous(seen: Seen, query: Mapping[str, str]) -> str:
     """A replica of the lease's synchronous set."""
-    if not synchronous_standby(seen.member, seen.lease):
+    if synchronous_role(seen.member, seen.lease) != "sync_standby":
         return "this member is no synchronous standby"
     return replica(seen, query)
 
 
+def quorum(seen: Seen, query: Mapping[str, str]) -> str:
+    """A voter of the lease's set."""
+    if synchronous_role(seen.member, seen.lease) != "quorum_standby":
+        return "this member is no quorum standby"
+    return replica(seen, query)
+
+
 def asynchronous(seen: Seen, query: Mapping[str, str]) -> str:
-    if synchronous_standby(seen.member, seen.lease):
+    if synchronous_role(seen.member, seen.lease) != "replica":
         return "this member is a synchronous standby"
     return replica(seen, query)
 
 
 def read_only_synchronous(seen: Seen, query: Mapping[str, str]) -> str:
     return _tags(seen, query) if not primary(seen, query) else synchronous(seen, query)
+
+
+def read_only_quorum(seen: Seen, query: Mapping[str, str]) -> str:
+    return _tags(seen, query) if not primary(seen, query) else quorum(seen, query)
 
 
 def read_only(seen: Seen, query: Mapping[str, str]) -> str:
@@ -175,6 +193,8 @@ RULES: Mapping[str, Rule] = {
     "/synchronous": synchronous,
     "/sync": synchronous,
     "/read-only-sync": read_only_synchronous,
+    "/quorum": quorum,
+    "/read-only-quorum": read_only_quorum,
     "/asynchronous": asynchronous,
     "/async": asynchronous,
     "/health": running,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pgherd.rest.health import lag, streams_from_holder, synchronous_standby
+from pgherd.rest.health import lag, streams_from_holder, synchronous_role
 from pgherd.rest.source import StatusSource
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def gauges(source: StatusSource) -> Iterator[tuple[str, str, float]]:
     yield "primary", "PostgreSQL accepts writes.", status.role == "primary"
     yield "replica", "PostgreSQL runs as a standby.", status.role == "replica"
     yield "streaming", "Streams from the holder of the lease on its timeline.", streams_from_holder(status, lease)
-    yield "sync_standby", "The lease's synchronous set names it: commits wait.", synchronous_standby(status, lease)
+    named = synchronous_role(status, lease)
+    yield "sync_standby", "The lease says that it has every acknowledged commit.", named == "sync_standby"
+    yield "quorum_standby", "The lease says that it is one of those of which enough have.", named == "quorum_standby"
     yield "postgres_server_version", "server_version_num, 0 when unknown.", status.server_version
     yield "terminating", "The agent was told to stop.", status.terminating
     yield "decision_age_seconds", "Seconds since the agent's last decision.", source.decided_ago()

@@ -35,6 +35,7 @@ import msgspec
 from pgherd.kubernetes.store import Stores
 from pgherd.model.actions import (
     Action,
+    CutOff,
     Decision,
     Exit,
     Follow,
@@ -230,7 +231,7 @@ class Agent:
                 self.requirement.order(action)
             case Prove():
                 self.prober.want()
-            case Follow():
+            case Follow() | CutOff():
                 self.following.order(action)
             case _:
                 self.tasks.order(action)

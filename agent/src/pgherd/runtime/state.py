@@ -17,6 +17,7 @@ from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings, read_configuration
 from pgherd.model.synchronous import Enforced
 from pgherd.model.view import Failure, Task, TaskKind, View, forgiven
+from pgherd.runtime import cut_off
 from pgherd.runtime.container import Container
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.waiting import Bell
@@ -63,6 +64,8 @@ class State:
         self.stalled_since: float | None = None  # observer
         self._stall: Stall | None = None  # observer
         self.unsent_since: dict[str, float] = {}  # observer
+        self.cut_off = ""  # upkeep.Following
+        self.barred_nonce = cut_off.remembered(settings)  # upkeep.Following
         self.starts = 0  # observer: how often it was seen not running, so that no proof outlives its server
         self.enforced: Enforced | None = None  # synchronous; observer takes it back
         self.health: Health | None = None  # observer.Prober
@@ -235,6 +238,8 @@ class State:
             slot_positions=self.slot_positions,
             enforced=self.enforced,
             unsent_since=self.unsent_since,
+            cut_off=self.cut_off,
+            barred_nonce=self.barred_nonce,
             told_to_stop=self.told_to_stop,
             death_seen=self._death_seen(now),
         )

@@ -58,6 +58,7 @@ class Status:
             reason=state.reason.text,
             code=state.reason.code,
             version=__version__,
+            cut_off=state.cut_off,
         )
 
     @property

@@ -10,7 +10,7 @@ import asyncio
 
 from pgherd.model.actions import Require
 from pgherd.model.server import Process
-from pgherd.model.synchronous import Enforced, Standby
+from pgherd.model.synchronous import Enforced, Rule
 from pgherd.model.view import TaskKind
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.ports import Postgres
@@ -25,13 +25,13 @@ class Requirement:
     def __init__(self, state: State, server: Postgres, log: Log) -> None:
         self._state, self._server, self._log = state, server, log
         self._trouble = Changing(log, "warning", "synchronous")
-        self._wanted: tuple[Standby, ...] | None = None
-        self._said: tuple[Standby, ...] | None = None
+        self._wanted: Rule | None = None
+        self._said: Rule | None = None
         self._wake = Bell()
 
     def order(self, action: Require) -> None:
-        if action.standbys != self._wanted:
-            self._wanted = action.standbys
+        if action.rule != self._wanted:
+            self._wanted = action.rule
             self._state.enforced = None
         if self._due():
             self._wake.ring()
@@ -43,7 +43,7 @@ class Requirement:
         if task is not None and task.kind is not TaskKind.PROMOTE:
             return False
         proved = self._state.enforced
-        return proved is None or proved.standbys != self._wanted
+        return proved is None or proved.rule != self._wanted
 
     async def run(self) -> None:
         while True:
@@ -66,10 +66,9 @@ class Requirement:
             self._say(wanted)
         self._state.decide.ring()
 
-    def _say(self, standbys: tuple[Standby, ...]) -> None:
-        if standbys != self._said:
-            self._said = standbys
-            names = ", ".join(each.member for each in standbys)
-            self._log.info(
-                "synchronous", f"every commit waits for {names}" if names else "no commit waits for a standby"
-            )
+    def _say(self, rule: Rule) -> None:
+        if rule != self._said:
+            self._said = rule
+            names = ", ".join(each.member for each in rule.standbys)
+            some = f"{rule.votes} of " if rule.votes < len(rule.standbys) else ""
+            self._log.info("synchronous", f"every commit waits for {some}{names or 'no standby'}")
