@@ -71,6 +71,29 @@ def test_no_acknowledged_row_is_lost_with_the_primarys_node(
     check_rejoined(cluster, new)
 
 
+@pytest.mark.parametrize("cluster", [{"synchronous_mode": "quorum"}], indirect=True)
+def test_a_quorum_loses_no_acknowledged_row_with_the_primarys_node(
+    cluster: Cluster, leader: Member, writers: dict[str, Writer]
+) -> None:
+    """Either of two voters may have acknowledged: both are cut off and heard, and who has more takes over."""
+    eventually("two voters", lambda: len(members(cluster) or ()) == 2, WITHIN)
+    [(shown,)] = cluster.database.ask(leader.address, "show synchronous_standby_names")
+    assert str(shown).startswith("ANY 1 (")
+    count = len(writers[leader.name].acks)
+    eventually("rows that one of them acknowledged", lambda: len(writers[leader.name].acks) > count + 100, WITHIN)
+    cluster.vanish(leader)
+    new = eventually("a new leader", lambda: cluster.writable(leader), cluster.ttl + WITHIN)
+    eventually("a write on it", lambda: len(writers[new.name].acks) > 10, WITHIN)
+    acks = {ack.row for ack in writers[leader.name].acks}
+    lost = acks - rows(cluster, new)
+    first = writers[new.name].acks[0].done - writers[leader.name].acks[-1].done
+    print(f"quorum, silent node: {len(lost)} rows of {len(acks)} lost, gap {first:.2f} s with ttl {cluster.ttl:g}")
+    assert not lost
+    eventually("a voter again", lambda: members(cluster) not in (None, []), WITHIN)
+    cluster.come_back(leader)
+    check_rejoined(cluster, new)
+
+
 def test_the_mode_is_switched_while_clients_write(cluster: Cluster, leader: Member, writers: dict[str, Writer]) -> None:
     cluster.objects.configure(cluster.configuration | ON | {"synchronous_node_count": 2})
     eventually("two synchronous standbys", lambda: len(members(cluster) or ()) == 2, WITHIN)

@@ -108,6 +108,20 @@ def test_a_standby_that_is_cut_off_gets_nothing_more(pair: tuple[Fenced, Fenced]
     eventually("it streams again", lambda: standby.do("observe")["streaming"], PATIENCE)
 
 
+def test_a_vote_waits_until_all_of_the_own_wal_is_known(pair: tuple[Fenced, Fenced]) -> None:
+    """Started again, a standby shows what it has replayed: with its replay held up that is too little."""
+    primary, standby = pair
+    standby.do("sql", sql="SELECT pg_wal_replay_pause()")
+    primary.do("sql", sql="INSERT INTO t SELECT generate_series(1, 100000)")
+    end = primary.do("observe")["position"]["lsn"]
+    eventually("it has everything", lambda: standby.do("observe")["position"]["lsn"] >= end, PATIENCE)
+    primary.do("kill")
+    standby.do("kill")
+    standby.do("start", writable=False, source=None, configuration=CONFIGURATION)
+    standby.do("cut_off", configuration=CONFIGURATION)
+    assert standby.do("observe")["position"]["lsn"] >= end
+
+
 def test_a_receiver_that_reconnects_all_the_time_is_cut_off_too(pair: tuple[Fenced, Fenced]) -> None:
     primary, standby = pair
     primary.do("kill")

@@ -38,7 +38,9 @@ Connect = Callable[[], Awaitable[Connection]]
 SENDERS = """SELECT pid, reply_time::text AS replied FROM pg_stat_replication
   WHERE application_name = ANY(%s) AND state IN ('startup', 'catchup', 'streaming')"""
 RECEIVER = """SELECT current_setting('primary_conninfo') AS source,
-  (SELECT min(pid) FROM pg_stat_activity WHERE backend_type = 'walreceiver') AS pid"""
+  (SELECT min(pid) FROM pg_stat_activity WHERE backend_type = 'walreceiver') AS pid,
+  pg_last_wal_receive_lsn() IS NOT NULL OR EXISTS (SELECT FROM pg_stat_activity
+    WHERE backend_type = 'startup' AND wait_event = 'RecoveryRetrieveRetryInterval') AS known"""
 NUDGE = "SELECT pg_logical_emit_message(true, 'pgherd', 'synchronous')"
 WATCH = """DO $$ DECLARE give_up timestamptz := clock_timestamp() + '200 ms'; seen boolean := false; BEGIN
   WHILE NOT seen AND clock_timestamp() < give_up LOOP
@@ -136,17 +138,21 @@ async def _senders(connection: Connection, members: tuple[str, ...]) -> dict[int
 
 
 async def receiver_ended(connection: Connection) -> None:
-    """Until there is no source any more and no WAL receiver, connecting ones included. Raises PostgresError."""
+    """Until there is no source any more, no WAL receiver, connecting ones included, and the end of the own WAL is known:
+    a server that was started since shows only what it has replayed so far. Raises PostgresError."""
     end = boottime() + ENDING
     while True:
         row = await bounded(query(connection, RECEIVER), ANSWER)
         if row["pid"] is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(row["pid"], signal.SIGTERM)  # no backend in the sense of pg_terminate_backend
-        elif not row["source"]:
+        elif not row["source"] and row["known"]:
             return
         if boottime() > end:
-            raise PostgresError(f"the WAL receiver does not end (primary_conninfo is {row['source']!r})")
+            why = (
+                "the own WAL is not replayed yet" if row["known"] is False else f"primary_conninfo is {row['source']!r}"
+            )
+            raise PostgresError(f"the WAL receiver does not end, or its end is not known: {why}")
         await asyncio.sleep(POLL)
 
 
