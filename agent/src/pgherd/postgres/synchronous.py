@@ -138,7 +138,7 @@ async def _senders(connection: Connection, members: tuple[str, ...]) -> dict[int
 
 
 async def receiver_ended(connection: Connection) -> None:
-    """Until there is no source any more, no WAL receiver, connecting ones included, and the end of the own WAL is known:
+    """Until there is no source any more, no WAL receiver, connecting ones included, and the end of its WAL is known:
     a server that was started since shows only what it has replayed so far. Raises PostgresError."""
     end = boottime() + ENDING
     while True:
@@ -149,10 +149,8 @@ async def receiver_ended(connection: Connection) -> None:
         elif not row["source"] and row["known"]:
             return
         if boottime() > end:
-            why = (
-                "the own WAL is not replayed yet" if row["known"] is False else f"primary_conninfo is {row['source']!r}"
-            )
-            raise PostgresError(f"the WAL receiver does not end, or its end is not known: {why}")
+            why = "" if row["known"] else ": the own WAL is not replayed yet"
+            raise PostgresError(f"the WAL receiver does not end, or the end of the WAL is not known{why}")
         await asyncio.sleep(POLL)
 
 
