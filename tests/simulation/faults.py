@@ -42,7 +42,7 @@ class Faults:
             (1, self.delete_lock), (1, self.delete_config), (2, self.step_clock), (1, self.swap_volume),
             (2, self.kill_everything), (3, self.force_delete), (2, self.lose_memory), (2, self.change_timing),
             (2, self.stop_writes), (3, self.change_synchronous), (3, self.lose_synchronous),
-            (3, self.interrupt_entry), (3, self.interrupt_take),
+            (3, self.interrupt_entry), (3, self.interrupt_take), (3, self.thaw_at_take),
         ]  # fmt: skip
         random = self.cluster.world.random
         strike = random.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0]
@@ -387,6 +387,26 @@ class Faults:
         self._at_write(takes, interrupt)
         self._power_off(self.cluster.members[record.leader], world.between(5.0, 20.0))
         return f"the node of {record.leader} is off, and who takes is interrupted for {length:.1f} s"
+
+    def thaw_at_take(self) -> str:
+        """The leader's node is frozen until another one takes the lease: whom does it still reach in its last moment?"""
+        record, world = self.cluster.store.lock.value.record, self.cluster.world
+        leader = self.cluster.members.get(record.leader or "") if record is not None else None
+        container = leader.container if leader is not None else None
+        if leader is None or container is None:
+            return "nothing: there is no leader"
+        container.frozen = True
+
+        def takes(who: str, before: Lease, after: Lease) -> bool:
+            return after.epoch > before.epoch
+
+        def thaw() -> None:
+            if container.frozen:
+                self._thaw(container)
+
+        self._at_write(takes, lambda who, after: world.after(world.between(0.0, 0.3), thaw))
+        world.after(18.0, thaw)
+        return f"the node of {leader.name} is frozen until somebody takes the lease"
 
     def stop_writes(self) -> str:
         """The volume hangs or is full: PostgreSQL lives, and cannot prove that it works."""
