@@ -107,11 +107,15 @@ def test_the_mode_is_switched_while_clients_write(cluster: Cluster, leader: Memb
     lost.report()
     lost.start()
     eventually("it is back in the set", lambda: len(members(cluster) or ()) == 2, WITHIN + START)
+    shows = "show synchronous_standby_names"
+    cluster.objects.configure(cluster.configuration | {"synchronous_mode": "quorum"})
+    eventually("one of two", lambda: "ANY 1" in str(cluster.database.ask(leader.address, shows)), WITHIN)
+    eventually("one vote", lambda: json.loads(cluster.objects.annotations()["sync"])["votes"] == 1, WITHIN)
+    assert len(members(cluster) or ()) == 2
     cluster.objects.configure(cluster.configuration)
     eventually("the mode is off", lambda: members(cluster) is None, WITHIN)
     eventually(
-        "no commit waits",
-        lambda: cluster.database.ask(leader.address, "show synchronous_standby_names") == [("",)], WITHIN,
+        "no commit waits", lambda: cluster.database.ask(leader.address, shows) == [("",)], WITHIN
     )  # fmt: skip
     print(f"synchronous, switched and a standby killed: longest gap {gap(writers[leader.name]):.2f} s")
     assert not {ack.row for ack in writers[leader.name].acks} - rows(cluster, leader)
