@@ -17,6 +17,7 @@ from typing import Any
 from .apply import Outcome, Refused
 from .client import MERGE_PATCH, Api, ApiError
 from .names import FIELD_MANAGER, key_of, path_of
+from .synchronous import synchronous_problem
 from .timing import timing_problem
 
 CONFIG, APPLIED = "config", "config-applied"
@@ -97,7 +98,7 @@ def _merged(inventory: Mapping[str, Any], live: Mapping[str, Any], prefer: str) 
             + "; ".join(map(str, conflicts))
             + ". Make them agree, or set postgres_configuration_conflict to inventory or cluster."
         )
-    problem = timing_problem(merged)
+    problem = timing_problem(merged) or synchronous_problem(merged)
     if problem:
         raise Refused(f"the inventory and what an operator set in the cluster do not go together: {problem}")
     return merged

@@ -28,6 +28,7 @@ from .names import (
 from .parameters import parameter_problem
 from .patches import patches
 from .replication_slots import slots
+from .synchronous import synchronous_problem
 from .tags import check_tags, tags_of_set
 from .timing import timing_problem
 
@@ -52,6 +53,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_lock": "endpoints",
     "postgres_loop_wait": 3,
     "postgres_maximum_lag_on_failover": 1048576,
+    "postgres_maximum_lag_on_syncnode": -1,
     "postgres_member_slots_ttl": 1800,
     "postgres_parameters": {},
     "postgres_patches": [],
@@ -71,6 +73,9 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_shared_memory_size": "256Mi",
     "postgres_slots": {},
     "postgres_storage_class": "",
+    "postgres_synchronous_mode": False,
+    "postgres_synchronous_mode_strict": False,
+    "postgres_synchronous_node_count": 1,
     "postgres_temporary_size": "64Mi",
     "postgres_ttl": 10,
     "postgres_use_pg_rewind": True,
@@ -356,6 +361,11 @@ def _configuration(values: Mapping[str, Any], problems: Problems) -> dict[str, A
     if problem and not any(
         text.startswith(tuple(f"postgres_{each}=" for each in numbers[:3])) for text in problems.texts
     ):
+        problems.texts.append(problem)
+    for each in ("synchronous_mode", "synchronous_mode_strict", "synchronous_node_count", "maximum_lag_on_syncnode"):
+        result[each] = values[f"postgres_{each}"]
+    problem = synchronous_problem(result, "postgres_")
+    if problem:
         problems.texts.append(problem)
     reclone = "postgres_allow_data_loss_reclone"
     result["allow_data_loss_reclone"] = problems.boolean(reclone, values[reclone])

@@ -40,9 +40,10 @@ def kubeconfig() -> Iterator[Path]:
 
 @pytest.fixture
 def cluster(kubeconfig: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Three members, not started; with a failed test's last words when it fails. Indirectly: the kind of lock."""
+    """Three members, not started; with a failed test's last words when it fails. Indirectly: the kind of lock (`lock`),
+    and their configuration."""
     # Unix sockets have short names: not under pytest's own folder.
-    made = Cluster(kubeconfig, Path(tempfile.gettempdir()) / "pgherd-ha", lock=getattr(request, "param", "endpoints"))
+    made = Cluster(kubeconfig, Path(tempfile.gettempdir()) / "pgherd-ha", **getattr(request, "param", {}))
     failed = request.session.testsfailed
     try:
         made.create()

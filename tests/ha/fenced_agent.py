@@ -18,6 +18,7 @@ from pgherd.model.knowledge import Attempt
 from pgherd.model.mapping import boottime
 from pgherd.model.settings import Configuration, Identity, read_settings
 from pgherd.model.slots import SlotOrders, Wanted, slot_name
+from pgherd.model.synchronous import Rule
 from pgherd.postgres.link import FenceLink
 from pgherd.postgres.server import PostgresServer
 from pgherd.postgres.source import Source
@@ -68,6 +69,8 @@ class Agent:
             given["source"] = msgspec.convert(source, Source)
         if "configuration" in given:
             given["configuration"] = msgspec.convert(given["configuration"], Configuration)
+        if "rule" in given:
+            given["rule"] = msgspec.convert(given["rule"], Rule)
         return await getattr(self.server, verb)(**given)
 
     async def do_pid(self) -> int:

@@ -109,7 +109,7 @@ def test_an_idle_cluster_writes_the_lock_only_to_renew_it(running: Cluster) -> N
     assert len(seen) <= 8
 
 
-@pytest.mark.parametrize("cluster", ["endpoints", "endpointslice"], indirect=True)
+@pytest.mark.parametrize("cluster", [{"lock": "endpoints"}, {"lock": "endpointslice"}], indirect=True)
 def test_a_silent_node_is_failed_over_after_ttl(running: Cluster, leader: Member, writers: dict[str, Writer]) -> None:
     began = time.monotonic()
     running.vanish(leader)
@@ -207,7 +207,7 @@ def any_new(writers: dict[str, Writer], leader: Member, before: int) -> bool:
     return others or len(writers[leader.name].acks) > before + 10
 
 
-@pytest.mark.parametrize("cluster", ["endpoints", "endpointslice"], indirect=True)
+@pytest.mark.parametrize("cluster", [{"lock": "endpoints"}, {"lock": "endpointslice"}], indirect=True)
 def test_a_deleted_lock_object_costs_no_failover(running: Cluster, leader: Member, writers: dict[str, Writer]) -> None:
     before = len(writers[leader.name].acks)
     running.objects.locks.delete_lock()

@@ -11,6 +11,7 @@ and kubernetes/follow. Modelled: PostgreSQL, the fence, the API store, the kubel
     fence.py       PID 1 (runtime.ports.Fence): deadline, killing, agents that hang
     member.py      pod, container, agent process, kubelet
     faults.py      what happens to them
+    interruptions.py  the same, at the worst moment of a synchronous set
     invariants.py  S1, S2, S4 to S8
     run.py         one seed from start to verdict
 

@@ -119,6 +119,7 @@ def describe(record: Lease) -> str:
         f"{' PAUSED' if record.pause else ''}{' RELEASED' if record.free else ''}"
         f"{f' HANDOVER {record.handover.to}' if record.handover else ''}"
         f" candidates {[candidate.member for candidate in record.candidates]}"
+        f"{f' sync {[each.member for each in record.sync.members]}' if record.sync else ''}"
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pgherd.model.member import MemberStatus
 from pgherd.model.promises import Question, Verdict
+from pgherd.model.synchronous import Sender
 from tests.simulation.api import Store
 from tests.simulation.database import Data
 from tests.simulation.invariants import LAG, Checks
@@ -23,12 +24,27 @@ TICK = 0.2
 """Seconds between two movements of WAL."""
 
 
-def configured(timing: tuple[float, float, float]) -> str:
-    """The dynamic configuration as the annotation has it."""
-    return json.dumps(
-        dict(zip(("ttl", "loop_wait", "retry_timeout"), timing, strict=True))
-        | {"primary_start_timeout": 20, "maximum_lag_on_failover": LAG}
-    )
+Timing = tuple[float, float, float]
+
+
+@dataclass
+class Configured:
+    """The dynamic configuration."""
+
+    timing: Timing
+    mode: str = "off"
+    strict: bool = False
+    count: int = 1
+    pause: bool = False
+
+    def text(self) -> str:
+        """As the annotation has it."""
+        ttl, loop_wait, retry_timeout = self.timing
+        return json.dumps({
+            "ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "primary_start_timeout": 20,
+            "maximum_lag_on_failover": LAG, "synchronous_mode": self.mode, "synchronous_mode_strict": self.strict,
+            "synchronous_node_count": self.count, "pause": self.pause,
+        })  # fmt: skip
 
 
 @dataclass
@@ -44,9 +60,10 @@ class Peers:
 
 
 class Cluster:
-    def __init__(self, world: World, size: int, timing: tuple[float, float, float], folder: Path) -> None:
+    def __init__(self, world: World, size: int, configured: Configured, folder: Path) -> None:
         self.world = world
-        self.store = Store(world, timing[0], configured(timing))
+        self.configured = configured
+        self.store = Store(world, configured.timing[0], configured.text())
         self.store.pods.value, self.store.labelled = Pods(), self._labelled
         self.names = tuple(f"m{number}" for number in range(size))
         self.tags = draw(world, self.names)
@@ -156,6 +173,30 @@ class Cluster:
             return None
         return container.volume.data
 
+    def senders(self, source: Container) -> tuple[Sender, ...]:
+        """Who streams from this primary, and what each has flushed."""
+        found = []
+        for container in self.containers():
+            instance, data = container.fence.instance, container.volume.data
+            if instance is None or data is None or not instance.running or not instance.streaming:
+                continue
+            if instance.following == source.member.name and instance.recovery:
+                found.append(Sender(container.member.name, data.lsn))
+        return tuple(found)
+
+    def acknowledge(self, container: Container) -> None:
+        """Commits whose wait is over, by whichever rule one of the processes still goes."""
+        instance, data = container.fence.instance, container.volume.data
+        if instance is None or data is None or not instance.accepts_writes or container.frozen:
+            return
+        flushed = {sender.member: sender.flushed for sender in self.senders(container)}
+        ends = []
+        for rule in instance.rules:
+            answers = sorted((flushed.get(each.member, 0) for each in rule.standbys), reverse=True)
+            ends.append(min([data.lsn, *answers[: rule.votes]]))
+        if max(ends) >= data.branch.begin:
+            self.checks.acknowledged(replace(data, lsn=max(ends)))
+
     def grow(self, container: Container, amount: int) -> None:
         data = container.volume.data
         if data is not None:
@@ -181,6 +222,14 @@ class Cluster:
                 )
                 container.volume.data = replace(data, line=sent.line, lsn=max(data.lsn, lsn))
 
+    def burst(self, container: Container) -> None:
+        """Everything that a primary can do in a moment: commits, sent to all who still follow, and acknowledged."""
+        instance = container.fence.instance
+        if instance is not None and instance.accepts_writes and not container.frozen:
+            self.grow(container, self.world.random.randrange(0, 2000))
+            self.stream(container.member.name, everything=True)
+            self.acknowledge(container)
+
     def _tick(self) -> None:
         self.world.after(TICK, self._tick)
         for container in self.containers():
@@ -190,6 +239,8 @@ class Cluster:
                 self.grow(container, self.world.random.randrange(0, 2000))
         for name in self.names:
             self.stream(name)
+        for container in self.containers():
+            self.acknowledge(container)
         for container in self.containers():
             instance = container.fence.instance
             if instance is not None and instance.streaming and self.served(

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass, field, replace
 
 from pgherd.model.position import Ancestor, History, Position
+from pgherd.model.synchronous import ALONE, Rule
 
 
 @dataclass(frozen=True)
@@ -71,3 +72,5 @@ class Volume:
     data: Data | None = None
     kept_aside: list[Data] = field(default_factory=list)
     locked_by: object | None = None
+    rule: Rule = ALONE
+    """synchronous_standby_names in its postgresql.conf."""

@@ -17,9 +17,10 @@ from pgherd.kubernetes.store import ConfigSeen, LockSeen
 from pgherd.model.lease import Lease
 from pgherd.model.request import Request, Verb
 from tests.simulation.api import Weather
-from tests.simulation.cluster import TIMINGS, Cluster, configured
+from tests.simulation.cluster import TIMINGS, Cluster
 from tests.simulation.database import Branch, Data
 from tests.simulation.deceptions import drift, fill, lie_about, migrate, replace_copy, slow_stream
+from tests.simulation.interruptions import Interruptions
 from tests.simulation.maintenance import Maintenance
 from tests.simulation.member import Container, Member
 from tests.simulation.tagging import never_leads
@@ -30,7 +31,7 @@ THAW = 0.05
 
 
 @dataclass
-class Faults:
+class Faults(Interruptions):
     cluster: Cluster
     person: bool = False
     """Something happened that only a person can put right."""
@@ -48,6 +49,8 @@ class Faults:
             (2, self.kill_everything), (3, self.force_delete), (2, self.lose_memory), (2, self.change_timing),
             (2, self.stop_writes), (7, self.deceive), (3, self.replace_copy), (5, self.ask_switchover),
             (2, self.ask_member), (6, self.api_gone), (4, Maintenance(self).strike),
+            (3, self.change_synchronous), (3, self.lose_synchronous),
+            (3, self.interrupt_entry), (3, self.interrupt_take), (3, self.thaw_at_take),
         ]  # fmt: skip
         random = self.cluster.world.random
         strike = random.choices([act for _, act in kinds], [weight for weight, _ in kinds])[0]
@@ -101,6 +104,7 @@ class Faults:
         world = self.cluster.world
         container.frozen, container.awake = False, container.clock()
         container.exempt_until = world.now + THAW
+        world.after(0.0, lambda: self.cluster.burst(container))
         world.after(world.between(0, THAW), container.fence.enforce)
 
     def kill_node(self) -> str:
@@ -428,15 +432,29 @@ class Faults:
 
     def change_timing(self) -> str:
         """Another ttl: until a renewal with it is confirmed, its holder must obey the smaller."""
-        store, timing = self.cluster.store, self.cluster.world.random.choice(TIMINGS)
-        if not store.configuration.value.version:
+        timing = self.cluster.world.random.choice(TIMINGS)
+        self.cluster.configured.timing = timing
+        if not self.configure():
             return "nothing: the configuration object is gone"
-        store.config = configured(timing)
-        seen = store.configuration.value
-        store.configuration.put(msgspec.structs.replace(seen, config=store.config, version=store.next_version()))
         if self.cluster.world.chance(0.5):
             self.cluster.world.after(self.cluster.world.between(0.0, 3.0), lambda: self._isolate_leader(heard=True))
         return f"ttl, loop_wait and retry_timeout become {timing}"
+
+    def configure(self) -> bool:
+        """A person writes the configuration; whether there is an object to write to."""
+        store = self.cluster.store
+        store.config, seen = self.cluster.configured.text(), store.configuration.value
+        if seen.version:
+            store.configuration.put(msgspec.structs.replace(seen, config=store.config, version=store.next_version()))
+        return bool(seen.version)
+
+    def change_synchronous(self) -> str:
+        configured, random = self.cluster.configured, self.cluster.world.random
+        configured.mode = random.choice(["on", "quorum", "off"])
+        configured.strict, configured.count = self.cluster.world.chance(0.3), random.choice([1, 2])
+        if not self.configure():
+            return "nothing: the configuration object is gone"
+        return f"synchronous mode {configured.mode}, strict {configured.strict}, count {configured.count}"
 
     def stop_writes(self) -> str:
         """The volume hangs: PostgreSQL lives, and cannot prove that it works."""

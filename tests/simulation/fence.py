@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgherd.model.knowledge import Attempt
+from pgherd.model.synchronous import ALONE, Rule
 
 if TYPE_CHECKING:
     from tests.simulation.member import Container
@@ -40,6 +41,8 @@ class Instance:
     """A standby that runs with less than its WAL demands: it cannot be promoted, only a start helps."""
     lacks_slot: bool = False
     """A standby that gets a declared logical slot only by a start."""
+    rules: tuple[Rule, ...] = (ALONE,)
+    """synchronous_standby_names as its processes go by it: several while a reload is on its way to all of them."""
 
     @property
     def accepts_writes(self) -> bool:
@@ -113,6 +116,7 @@ class Fence:
             raise Refused("a writable start needs an armed deadline in the future, or a recorded pause (S4)")
         self.dead = False
         self.instance = Instance(self.container.world.random.getrandbits(32), writable, following=following)
+        self.instance.rules = (self.container.volume.rule,)
         if writable:
             self.look_at(self.deadline)
         return self.instance

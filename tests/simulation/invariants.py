@@ -1,4 +1,4 @@
-"""S1, S2 and S4 to S8, checked on the modelled world after every event. Each violation begins with its number."""
+"""S1 to S8, checked on the modelled world after every event. Each violation begins with its number."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pgherd.model.lease import Candidate, Lease
 from pgherd.model.promises import Question
+from pgherd.model.synchronous import ALONE, WAIT, Rule
 from pgherd.runtime.seen import LeaseSeen
 from tests.simulation.database import Branch, Data
 from tests.simulation.tagging import cascades, never_leads
@@ -60,6 +61,11 @@ class Checks:
         """Containers whose death a kubelet has reported."""
         self._nonces: set[str] = set()
         """Of every write: a record with one of them is a restored one, and makes nobody a holder."""
+        self._acked: Data | None = None
+        """The line up to the last commit that a client was told of."""
+        self._inherits = False
+        """The lease that was taken last had a synchronous set: its taker has every acknowledged commit."""
+        self.acknowledged_synchronously = 0
         self.system: str | None = None
         self.primaries = 0
         """Promotions and publications seen: a run without any proves nothing."""
@@ -75,7 +81,7 @@ class Checks:
             container = member.container
             if container is not None:
                 instance = container.fence.instance
-                if instance is not None and instance.running and not instance.recovery:
+                if instance is not None and instance.accepts_writes:
                     found.append(container)
         return found
 
@@ -128,6 +134,7 @@ class Checks:
         self._named[who] = (after.epoch, tuple(candidate.member for candidate in after.candidates))
         taken = before is None or after.epoch != before.epoch
         if taken:
+            self._inherits = before is not None and before.sync is not None
             self._ends = dict.fromkeys(self._ends, 0.0)
         self._ends[who] = math.inf if after.pause else world.now + after.ttl / FASTEST
         self._holder = None if after.free or after.handover is not None else who
@@ -189,6 +196,16 @@ class Checks:
         data = [member.volume.data for member in self._cluster.members.values()]
         return max(spoken, default=0) < branch.timeline and not any(each and branch in each.line for each in data)
 
+    def acknowledged(self, data: Data) -> None:
+        """A client was told that this is committed."""
+        record = self._cluster.store.lock.value.record
+        if record is not None and record.sync is not None and record.sync.members:
+            self.acknowledged_synchronously += 1
+        if self._acked is None or data.holds(self._acked) or not self._inherits:
+            self._acked = data
+        elif not self._acked.holds(data):
+            self._fail(f"S3 {data.position} is acknowledged on a line that the cluster has left by then")
+
     def _publishing(self, who: str, after: Lease) -> None:
         """Clients are sent where writes were accepted, on the timeline that the lease names.
 
@@ -228,8 +245,15 @@ class Checks:
             again, published = timeline in self._timelines, None
         if published is not None and published not in data.line:
             self._fail(f"S2 {name} becomes a primary without timeline {published.timeline} in its history")
+        if self._inherits and self._acked is not None and not data.holds(self._acked):
+            text = f"{data.position} lacks acknowledged commits up to {self._acked.position}"
+            self._fail(f"S3 {name} becomes a primary with a synchronous set, and {text}")
         if again:
             self._fail(f"S2 timeline {timeline} is made a second time, by {name}")
+
+    def promoted(self, data: Data) -> None:
+        """From now on what counts is on this branch."""
+        self._acked = data
 
     def started(self, member: str, data: Data, writable: bool, source: str | None) -> None:
         """S5: nobody starts to follow a primary whose line it is not on."""
@@ -275,7 +299,19 @@ class Checks:
         tags = self._cluster.tags
         free = {member.name for member in others if not never_leads(tags, member.name)}
         free -= {member.name for member in others if cascades(tags, member.name)}
-        return free <= named and all(self._streams(member.container) for member in others)
+        well = free <= named and all(self._streams(member.container) for member in others)
+        return well and self._synchronous(record, leader, len(free))
+
+    def _synchronous(self, record: Lease, leader: Container, others: int) -> bool:
+        """The set is as large as it should be, and commits wait for it and for nobody else."""
+        wanted, instance = self._cluster.configured, leader.fence.instance
+        sync = record.sync
+        if sync is None or wanted.mode == "off":
+            return sync is None and wanted.mode == "off" and instance is not None and instance.rules == (ALONE,)
+        rule = Rule(sync.members, sync.votes) if sync.members else WAIT if wanted.strict else ALONE
+        size = others if wanted.mode == "quorum" else min(wanted.count, others)
+        whole = len(sync.members) == size and sync.votes == min(wanted.count, others)
+        return whole and instance is not None and instance.rules == (rule,)
 
     @staticmethod
     def _streams(container: Container | None) -> bool:

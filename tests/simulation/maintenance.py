@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pgherd.decide.maintenance import declared_dead
 from tests.simulation.api import through_annotations
 from tests.simulation.world import API
@@ -39,11 +37,8 @@ class Maintenance:
         return f"maintenance for {length:.1f} s"
 
     def _wish(self, pause: bool) -> None:
-        store = self._cluster.store
-        store.config = json.dumps(json.loads(store.config) | {"pause": pause})
-        seen = store.configuration.value
-        if seen.version:
-            store.configuration.put(msgspec.structs.replace(seen, config=store.config, version=store.next_version()))
+        self._cluster.configured.pause = pause
+        self._faults.configure()
 
     def _end(self) -> None:
         self._trouble()

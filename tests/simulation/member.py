@@ -229,6 +229,19 @@ class Container:
 
     # What becomes of PostgreSQL.
 
+    def reload(self, instance: Instance) -> None:
+        """Its processes read the file one after the other."""
+        new = self.volume.rule
+        instance.rules = (*(rule for rule in instance.rules if rule != new), new)
+
+        def all_have_read() -> None:
+            if self.frozen:
+                self.world.after(0.1, all_have_read)
+            elif instance.rules[-1] == new:
+                instance.rules = (new,)
+
+        self.world.after(self.world.between(0.0, 0.6), all_have_read)
+
     def instance_ended(self, instance: Instance, clean: bool) -> None:
         data = self.volume.data
         if data is not None and not data.half_rewound:
@@ -258,6 +271,7 @@ class Container:
         cluster = self.member.cluster
         cluster.checks.promoting(self, self.volume.data, timeline)
         self.volume.data = self.volume.data.promoted(timeline, cluster.next_branch())
+        cluster.checks.promoted(self.volume.data)
         instance.recovery, instance.promoting, instance.streaming = False, False, False
         instance.writes_since = self.world.now
         cluster.checks.one_primary()
@@ -268,6 +282,7 @@ class Container:
         if instance.accepts_writes:
             cluster.grow(self, 1)
             cluster.stream(self.member.name, everything=True)
+            cluster.acknowledge(self)
             instance.shut_down = self.volume.data.lsn if self.volume.data else None
 
     def shut_down(self, instance: Instance) -> None:

@@ -14,6 +14,7 @@ from pgherd.model.server import Data as Holds
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration
 from pgherd.model.slots import SlotOrders, SlotsSeen, SlotState
+from pgherd.model.synchronous import WAIT, Rule
 from pgherd.postgres.errors import PostgresError, PromoteFailed, StartFailed, ToolFailed, WouldDestroy, WrongTimeline
 from pgherd.postgres.source import Source
 from tests.simulation.database import Branch, Data
@@ -71,6 +72,7 @@ class SimPostgres:
             cramped=("max_connections 60 < 130",) if instance.cramped and instance.recovery else (),
             streaming=instance.streaming,
             receiver_timeline=data.branch.timeline if instance.streaming else None,
+            senders=self._cluster.senders(self._container) if instance.accepts_writes else (),
             **common,
         )
 
@@ -120,7 +122,7 @@ class SimPostgres:
         if volume.data is not None and not copy.holds(volume.data):
             volume.kept_aside.append(volume.data)
         self._cluster.checks.replaced(self._container.member.name, volume.data, copy, volume.kept_aside)
-        volume.data = copy
+        volume.data, volume.rule = copy, self._cluster.members[source.member].volume.rule
 
     async def rewind(self, source: Source) -> None:
         self._stopped()
@@ -140,7 +142,7 @@ class SimPostgres:
         await self._takes(0.1, 2.0)
         copy = self._source(source).copied(self._incarnation())
         self._cluster.checks.replaced(self._container.member.name, data, copy, volume.kept_aside)
-        volume.data = copy
+        volume.data, volume.rule = copy, self._cluster.members[source.member].volume.rule
 
     @staticmethod
     def _half(data: Data) -> Data:
@@ -157,6 +159,8 @@ class SimPostgres:
             raise StartFailed("a standby's data starts as a standby (S2)")
         if self._world.chance(0.05):
             raise StartFailed("chance has it that it does not start")
+        if configuration.synchronous and not writable:
+            self._container.volume.rule = WAIT
         instance = self._fence.start(writable, source.member if source else None)
         instance.cramped = not writable and self._world.chance(0.04)
         instance.lacks_slot = not writable and self._world.chance(0.1)
@@ -176,6 +180,27 @@ class SimPostgres:
     async def reload(self, configuration: Configuration) -> bool:
         self._alive()
         return False
+
+    async def require(self, rule: Rule, configuration: Configuration, /) -> int:
+        """As the real one: written, told, and back only once no process goes by an older value."""
+        instance, volume = self._fence.instance, self._container.volume
+        if instance is None or not instance.running:
+            raise PostgresError("PostgreSQL does not run")
+        volume.rule = rule
+        await self._takes(0.001, 0.05)
+        self._container.reload(instance)
+        while instance.rules != (volume.rule,):
+            await self._takes(0.02, 0.1)
+            if self._fence.instance is not instance:
+                raise PostgresError("it ended meanwhile")
+        return self._data().lsn if instance.accepts_writes else 0
+
+    async def cut_off(self, configuration: Configuration, /) -> None:
+        await self._takes(0.005, 0.1)
+        instance = self._fence.instance
+        if instance is None or not instance.recovery or not instance.running:
+            raise PostgresError("no standby runs")
+        instance.following, instance.streaming = None, False
 
     async def promote(self, timeline: int) -> Position:
         """Sent is sent: it happens later, whoever waits for it."""

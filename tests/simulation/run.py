@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.simulation.cluster import TIMINGS, Cluster
+from tests.simulation.cluster import TIMINGS, Cluster, Configured
 from tests.simulation.faults import Faults
 from tests.simulation.world import Violation, World
 
@@ -39,7 +39,11 @@ def run(seed: int, trace: bool = False) -> Outcome:
     gc.disable()  # a story is short, and its garbage is collected once, at its end
     world = World(seed, trace)
     folder = Path(tempfile.mkdtemp(prefix="pgherd-simulation-", dir=scratch()))
-    cluster = Cluster(world, world.random.choice([1, 2, 3, 3, 3, 4, 5]), world.random.choice(TIMINGS), folder)
+    size, configured = world.random.choice([1, 2, 3, 3, 3, 4, 5]), Configured(world.random.choice(TIMINGS))
+    if world.chance(0.5):
+        configured.mode, configured.strict = world.random.choice(["on", "quorum"]), world.chance(0.3)
+        configured.count = world.random.choice([1, 1, 2])
+    cluster = Cluster(world, size, configured, folder)
     faults, happened = Faults(cluster), list[str]()
     violation: str | None = None
     try:

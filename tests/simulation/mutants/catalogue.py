@@ -5,25 +5,8 @@ A patch is text that must occur exactly once: when shipped code moves, the mutan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Patch:
-    file: str
-    """Below agent/src/pgherd."""
-    symbol: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Mutant:
-    name: str
-    invariants: tuple[str, ...]
-    """Any of these must be what fails."""
-    patches: tuple[Patch, ...]
-
+from tests.simulation.mutants.mutant import Mutant, Patch
+from tests.simulation.mutants.synchronous import SYNCHRONOUS_MUTANTS
 
 LOCK, KNOWLEDGE, ELECTION = "runtime/lock.py", "model/knowledge.py", "decide/election.py"
 PROMISES = "model/promises.py"
@@ -372,8 +355,8 @@ MUTANTS = (
         (
             Patch(PROMISES, "refusal", "if taking or known.unanswered:", "if False:"),
             Patch(PROMISES, "uncounted", "if now >= deadline(known):", "if False:"),
-            Patch("decide/core.py", "decide", "if holds(view.knowledge, now):", "if view.knowledge.held is not None:"),
-            Patch("decide/core.py", "decide", "if now >= deadline(view.knowledge):", "if False:"),
+            Patch("decide/core.py", "ordinary", "holds(view.knowledge, now):", "view.knowledge.held is not None:"),
+            Patch("decide/core.py", "ordinary", "if now >= deadline(view.knowledge):", "if False:"),
         ),
     ),
     Mutant(
@@ -418,4 +401,5 @@ MUTANTS = (
             ),
         ),
     ),
+    *SYNCHRONOUS_MUTANTS,
 )

@@ -17,6 +17,7 @@ from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen
 from pgherd.model.lease import Candidate, Holder, Lease
 from pgherd.model.parameters import Change
 from pgherd.model.position import Position
+from pgherd.model.synchronous import Standby, Synchronous
 from tests.unit.cli.observations import STREAMS, TARGET, observation
 from tests.unit.decide.views import SYSTEM, lease, pod, status
 
@@ -180,6 +181,14 @@ def footer(record: Lease | None, trouble: str = "", **changes: Any) -> str:
 )
 def test_the_footer_tells_of_the_lease(record: Lease, text: str) -> None:
     assert footer(record) == text
+
+
+def test_the_footer_tells_for_whom_commits_wait() -> None:
+    alone = Synchronous("on", Standby("m0", "i0"))
+    assert "Synchronous: nobody but the leader may lead" in footer(lease(sync=alone))
+    both = msgspec.structs.replace(alone, members=(Standby("m1", "i1"), Standby("m2", "i2")), votes=2)
+    assert "Synchronous: commits wait for m1, m2" in footer(lease(sync=both))
+    assert "commits wait for 1 of m1, m2" in footer(lease(sync=msgspec.structs.replace(both, votes=1)))
 
 
 def test_the_footer_tells_of_what_is_missing() -> None:

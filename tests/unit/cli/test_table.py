@@ -10,12 +10,14 @@ from click.testing import CliRunner
 from pgherd.cli import receipts
 from pgherd.cli.commands import pgherd
 from pgherd.cli.observe import Observation
+from pgherd.cli.show import cells
 from pgherd.cli.table import Row, table
 from pgherd.cli.target import Target
 from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen
 from pgherd.model.member import MemberStatus
 from pgherd.model.position import Position
 from pgherd.model.slots import SlotState
+from pgherd.model.synchronous import Standby, Synchronous
 from tests.unit.decide.views import SYSTEM, lease, pod, status
 
 TARGET = Target("demo", "ns", None, "pgherd.dev/", ("m0", "m1", "m2"), "/certificates", 8008, 5432)
@@ -63,6 +65,16 @@ def test_a_leader_on_promises_says_so() -> None:
 def test_what_is_odd_is_noted(words: MemberStatus | None, state: str, note: str) -> None:
     row = rows(m1=words)["m1"]
     assert row.state == state and any(text.startswith(note) for text in row.notes), row
+
+
+@pytest.mark.parametrize(("incarnation", "role"), [("i1", "sync_standby"), ("new", "replica")])
+def test_a_member_of_the_synchronous_set_is_a_sync_standby(incarnation: str, role: str) -> None:
+    names = Synchronous("on", Standby("m0", "i0"), (Standby("m1", "i1"),), 1)
+    answers = {"m0": status("m0"), "m1": status("m1", **STREAMS, incarnation=incarnation)}
+    pods = tuple(PodSeen(pod(name)) for name in ("m0", "m1", "m2"))
+    seen = Observation(TARGET, "ns", LockSeen(lease(sync=names), "7"), ConfigSeen("3", SYSTEM), pods, answers)
+    row = table(seen).members[1]
+    assert row.role == role and row.lag == 0 and cells(row)[3] in ("Sync Standby", "Replica")
 
 
 def test_lag_is_what_a_member_lacks_of_the_leaders_wal() -> None:

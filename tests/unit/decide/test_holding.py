@@ -27,6 +27,7 @@ from pgherd.model.actions import (
     KeepPrimary,
     Kill,
     Promote,
+    Require,
     SetInitialize,
     Start,
     WriteLease,
@@ -37,6 +38,7 @@ from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
 from pgherd.model.settings import Configuration
 from pgherd.model.slots import SlotsSeen, SlotState
+from pgherd.model.synchronous import ALONE
 from pgherd.model.view import Failure, Task, TaskKind, View
 
 MINE = lease(leader="m1", address="10.0.0.1", candidates=())
@@ -247,16 +249,17 @@ DOWN = stopped(was_primary=True)
         ({"server": stopped(was_primary=True, position=None)}, "measuring", None),
         ({"server": stopped()}, "start-to-promote", Start(writable=False)),
         ({"server": stopped(was_primary=True, position=Position(1, 9))}, "start-to-promote", Start(writable=False)),
-        ({"server": standby()}, "promote", Promote(2)),
+        ({"server": standby()}, "promote", (Require(ALONE), Promote(2))),
         ({"server": standby(), "armed": False}, "unarmed", None),
     ],
 )
 def test_nothing_becomes_writable_before_the_fence_is_armed(
-    changes: dict[str, Any], code: str, action: Action | None
+    changes: dict[str, Any], code: str, action: Action | tuple[Action, ...] | None
 ) -> None:
     """S4; and a standby's data are promoted, never started writable (S2)."""
     decision = decide(leader_view(**changes), NOW)
-    assert decision.reason.code == code and decision.actions == (() if action is None else (action,))
+    actions = action if isinstance(action, tuple) else () if action is None else (action,)
+    assert decision.reason.code == code and decision.actions == actions
 
 
 def test_a_restart_has_primary_start_timeout_since_the_death() -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus
 from pgherd.model.settings import Configuration
+from pgherd.model.synchronous import Standby, Synchronous
 from pgherd.rest.health import RULES, BadQuery, Seen, lag, parse_size, streams_from_holder
 from tests.unit.rest.stand_ins import LEASE, MB, PRIMARY, REPLICA
 
@@ -33,6 +34,11 @@ def yes(path: str, status: MemberStatus, query: Mapping[str, str] | None = None,
         ("/leader", True, False, True, False),
         ("/replica", False, True, False, False),
         ("/read-only", True, True, False, False),
+        ("/synchronous", False, False, False, False),
+        ("/read-only-sync", True, False, False, False),
+        ("/quorum", False, False, False, False),
+        ("/read-only-quorum", True, False, False, False),
+        ("/asynchronous", False, True, False, False),
         ("/health", True, True, False, True),
         ("/liveness", True, True, True, True),
         ("/readiness", True, True, False, False),
@@ -41,6 +47,20 @@ def yes(path: str, status: MemberStatus, query: Mapping[str, str] | None = None,
 def test_paths(path: str, primary: bool, replica: bool, starting: bool, stray: bool) -> None:
     found = [yes(path, status) for status in (PRIMARY, REPLICA, STARTING, STRAY)]
     assert found == [primary, replica, starting, stray]
+
+
+@pytest.mark.parametrize("path", ["/synchronous", "/sync", "/read-only-sync"])
+@pytest.mark.parametrize(("incarnation", "counts"), [("i1", True), ("cloned since", False)])
+def test_a_synchronous_standby_is_one_with_the_data_that_the_lease_names(
+    path: str, incarnation: str, counts: bool
+) -> None:
+    names = Synchronous("on", Standby("demo-a-0", "i0"), (Standby(REPLICA.member, "i1"),), 1)
+    replica, lease = replace(REPLICA, incarnation=incarnation), replace(LEASE, sync=names)
+    assert yes(path, replica, lease=lease) is counts
+    assert yes("/async", replica, lease=lease) is not counts
+    voters = replace(names, mode="quorum", members=(*names.members, Standby("demo-c-0", "i2")))
+    lease = replace(LEASE, sync=voters)
+    assert not yes(path, replica, lease=lease) and yes("/quorum", replica, lease=lease) is counts
 
 
 @pytest.mark.parametrize(

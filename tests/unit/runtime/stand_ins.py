@@ -14,6 +14,7 @@ from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, PostgresSettings, Settings
 from pgherd.model.slots import SlotOrders, SlotsSeen, SlotState
+from pgherd.model.synchronous import Rule
 from pgherd.postgres.source import Source
 from pgherd.runtime.container import Container
 from pgherd.runtime.lock import Lock
@@ -130,6 +131,13 @@ class FakePostgres:
     async def reload(self, configuration: Configuration) -> bool:
         await self._do("reload")
         return False
+
+    async def require(self, rule: Rule, configuration: Configuration, /) -> int:
+        await self._do(f"require {','.join(each.member for each in rule.standbys)}")
+        return 9
+
+    async def cut_off(self, configuration: Configuration, /) -> None:
+        await self._do("cut off")
 
     async def promote(self, timeline: int) -> Position:
         await self._do(f"promote {timeline}")

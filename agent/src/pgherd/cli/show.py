@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MIB = 1 << 20
+ROLES = {
+    "leader": "Leader", "sync_standby": "Sync Standby", "quorum_standby": "Quorum Standby", "replica": "Replica",
+    "primary": "Primary, no lease",
+}  # fmt: skip
 COLUMNS = ("Member", "Host", "Node", "Role", "State", "TL", "Lag in MB", "Notes")
 PENDING = "Pending restart"
 STYLES = {"streaming": "green", "running": "green", "no answer": "red", "no pod": "red", "crashed": "red"}
@@ -60,7 +64,7 @@ def line(row: Row, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    role = {"leader": "Leader", "replica": "Replica", "primary": "Primary, no lease"}[row.role]
+    role = ROLES[row.role]
     lag = "" if row.role == "leader" else megabytes(row.lag) or "unknown"
     timeline = "" if row.timeline is None else str(row.timeline)
     return row.member, row.host or "", row.node or "", role, row.state, timeline, lag, "; ".join(row.notes)
@@ -78,6 +82,11 @@ def footer(shown: Table, lease: Lease | None, now: datetime | None = None) -> st
         parts.append(f"Attention: {shown.trouble}")
     elif lease is not None:
         parts.append(f"Lease: epoch {lease.epoch}, {_holder(shown, lease)}, ttl {lease.ttl:g} s{_age(lease, now)}")
+    if lease is not None and lease.sync is not None:
+        names = ", ".join(each.member for each in lease.sync.members)
+        if lease.sync.votes < len(lease.sync.members):
+            names = f"{lease.sync.votes} of {names}"
+        parts.append(f"Synchronous: {f'commits wait for {names}' if names else 'nobody but the leader may lead'}")
     if shown.paused:
         parts.append("Maintenance mode: on")
         if shown.pause_wanted is False:

@@ -13,7 +13,7 @@ from pgherd.model.member import MemberStatus
 from pgherd.model.parameters import Change
 from pgherd.model.settings import InvalidSetting, read_configuration
 from pgherd.model.slots import slot_name
-from pgherd.rest.health import streams_from_holder
+from pgherd.rest.health import streams_from_holder, synchronous_role
 
 SHOWN = ("lost", "unready", "refused")
 """States of slots that a person should see."""
@@ -24,7 +24,8 @@ class Row(msgspec.Struct, frozen=True):
 
     member: str
     role: str
-    """leader (holds the lease), replica, or primary (accepts writes without the lease: must never last)."""
+    """leader (holds the lease), replica, sync_standby (a replica that has every acknowledged commit), quorum_standby
+    (one of those of which enough have), or primary (accepts writes without the lease: must never last)."""
     state: str
     """streaming only while it streams from the leader on its timeline (S8); else what the member says, or
     "no answer", "not asked", "no pod"."""
@@ -92,8 +93,8 @@ def pause_wanted(seen: Observation) -> bool | None:
 def _row(seen: Observation, name: str, found: PodSeen | None) -> Row:
     lease, status = seen.lock.record, seen.answers.get(name)
     leads = leader(lease) == name
-    role = "leader" if leads else "primary" if status and status.role == "primary" else "replica"
-    behind, replay = (None, None) if role != "replica" else _lag(seen, name, status)
+    role = _role(lease, name, status)
+    behind, replay = (None, None) if role in ("leader", "primary") else _lag(seen, name, status)
     return Row(
         member=name,
         role=role,
@@ -109,6 +110,14 @@ def _row(seen: Observation, name: str, found: PodSeen | None) -> Row:
         notes=tuple(_notes(seen, name, found, status, role)),
         pending_restart=dict(status.pending_restart) if status else {},
     )
+
+
+def _role(lease: Lease | None, name: str, status: MemberStatus | None) -> str:
+    if leader(lease) == name:
+        return "leader"
+    if status is not None and status.role == "primary":
+        return "primary"
+    return synchronous_role(status, lease) if status is not None else "replica"
 
 
 def _state(seen: Observation, name: str, found: PodSeen | None, status: MemberStatus | None) -> str:
@@ -174,7 +183,7 @@ def _own_notes(seen: Observation, status: MemberStatus, role: str) -> list[str]:
         notes.append("accepts writes without the lease")
     elif status.role == "replica" and status.streaming_from and not streams_from_holder(status, lease):
         notes.append(f"streams from {status.streaming_from} on timeline {status.receiver_timeline}")
-    elif role == "replica" and status.streaming_from and not _candidate(lease, status.member, status):
+    elif role != "leader" and status.streaming_from and not _candidate(lease, status.member, status):
         notes.append("not recorded as a candidate yet: it may not take the lease")
     if role == "leader" and status.failsafe:
         notes.append("leads on promises: the Kubernetes API does not confirm its renewals")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare, forced
+from pgherd.decide import compare, forced, synchronous
 from pgherd.decide.forced import Opening
-from pgherd.model.actions import Action, Decision, Loser, PollPeers, Reason, Start, WriteLease
+from pgherd.model.actions import Action, CutOff, Decision, Loser, PollPeers, Reason, Start, WriteLease
 from pgherd.model.knowledge import WriteKind, takeable_at
 from pgherd.model.lease import Holder, Lease
 from pgherd.model.member import MemberStatus
 from pgherd.model.position import History, Position
 from pgherd.model.server import Data, Process
+from pgherd.model.synchronous import Standby
 from pgherd.model.tags import never_leads, priority
 from pgherd.model.view import TaskKind, View, again
 
@@ -51,7 +52,7 @@ def opening(view: View, now: float) -> Opening | float:
         return Opening(known.first_seen, Reason("own-lease", text), True)
     ends = min(takeable_at(known), untaken or takeable_at(known))
     if dead(view, record) and view.death_seen is not None and not paused(view, record):
-        after = view.death_seen + view.configuration.early_takeover_delay
+        after = view.death_seen + synchronous.early_takeover_delay(view, record)
         if now >= after:
             return Opening(
                 after,
@@ -93,6 +94,9 @@ def decide(view: View, now: float) -> Decision | None:
         return Decision((), Reason("standing-back", f"{way.reason.text}; {error}"), until)
     if compare.identified(view) is None:
         return found_cluster(view, record, way, now)
+    if synchronous.cuts_off(view, record):
+        text = f"{way.reason.text}; ending the WAL receiver, so that the own position is final (S3)"
+        return Decision((CutOff(record.nonce), PollPeers()), Reason("cutting-off", text), now + 0.1)
     why = able(view, record)
     if why is not None:
         return forced.answered(view, record, prepare(view, way, why), why, now)
@@ -135,9 +139,11 @@ def able(view: View, record: Lease) -> str | None:
         return NEVER_LEADS
     if server.process is not Process.RUNNING and not resumes:
         return f"PostgreSQL is {server.process.value}"
+    own = synchronous.standby(view.member, server.incarnation)
     if resumes:
-        return outdated(record, server.position, server.history)
-    return unfit(view, record, server.position, server.history)
+        why = outdated(record, server.position, server.history)
+        return why or synchronous.barred(record, own, server.position)
+    return unfit(view, record, own, server.position, server.history)
 
 
 def outdated(record: Lease, position: Position, history: History) -> str | None:
@@ -150,13 +156,15 @@ def outdated(record: Lease, position: Position, history: History) -> str | None:
     return None
 
 
-def unfit(view: View, record: Lease, position: Position, history: History) -> str | None:
-    """S2 and lag, for this member or another one."""
+def unfit(view: View, record: Lease, who: Standby, position: Position, history: History) -> str | None:
+    """S2, S3 and lag, for this member or another one."""
     why = outdated(record, position, history)
-    if why is not None:
+    if why is not None or forced.accepts_loss(view):
         return why
-    lag = record.optime - position.lsn
-    if lag > view.configuration.maximum_lag_on_failover and not forced.accepts_loss(view):
+    lag, complete = record.optime - position.lsn, synchronous.complete(record, who)
+    if (why := synchronous.barred(record, who, position)) is not None:
+        return why
+    if lag > view.configuration.maximum_lag_on_failover and not complete:
         return f"it is {lag} bytes behind"
     return None
 
@@ -184,6 +192,10 @@ def race(view: View, record: Lease, way: Opening, now: float) -> Decision:
         return Decision(
             (PollPeers(),), Reason("outsider", f"{way.reason.text}; not a recorded candidate, and {outside}"), now + 1.0
         )
+    lacking = synchronous.short(view, record, way.since)
+    if lacking > 0 and not forced.accepts_loss(view):
+        text = f"{way.reason.text}; {lacking} more voters must be cut off and have nothing that this member lacks (S3)"
+        return Decision((PollPeers(),), Reason("counting-votes", text), now + 0.3)
     better, losers = rank(view, record, way.since)
     if forced.asked(view) is not None:
         better = 0
@@ -254,7 +266,8 @@ def excluded(view: View, record: Lease, status: MemberStatus | None) -> str | No
         return "it is terminating"
     if never_leads(status.tags):
         return NEVER_LEADS
-    return unfit(view, record, status.position, status.history)
+    who = synchronous.standby(status.member, status.incarnation)
+    return unfit(view, record, who, status.position, status.history)
 
 
 def resumes(view: View, record: Lease) -> bool:
@@ -279,9 +292,11 @@ def take(view: View, record: Lease, way: Opening, losers: tuple[Loser, ...]) -> 
     holder = msgspec.structs.replace(base, timeline=timeline)
     new = msgspec.structs.replace(
         record, leader=view.member, epoch=record.epoch + 1, ttl=view.configuration.ttl, released=None,
-        holder=holder, candidates=(), handover=None, address=None, pause=same and paused(view, record),
+        holder=holder, candidates=(), handover=None, address=None, sync=synchronous.inherited(view, record),
+        pause=same and paused(view, record),
     )  # fmt: skip
-    at_risk = max(0, record.optime - server.position.lsn) if server.position else 0
+    kept = synchronous.complete(record, synchronous.standby(view.member, server.incarnation))
+    at_risk = max(0, record.optime - server.position.lsn) if server.position and not kept else 0
     action: Action = WriteLease(WriteKind.TAKE, new, losers, at_risk)
     return Decision((action,), way.reason)
 

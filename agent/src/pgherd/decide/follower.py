@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pgherd.decide import compare, slots, upstream
-from pgherd.model.actions import Action, Clone, Decision, Follow, PollPeers, Reason, Rewind, Start, Stop
+from pgherd.decide import compare, slots, synchronous, upstream
+from pgherd.model.actions import Action, Clone, Decision, Follow, PollPeers, Reason, Require, Rewind, Start, Stop
 from pgherd.model.knowledge import takeable_at
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus
@@ -65,7 +65,7 @@ def wake_at(view: View, record: Lease, now: float) -> float:
     """The instant at which the lease may be taken, or when its holder's death counts."""
     instants = [takeable_at(view.knowledge)] if record.leader else []
     if view.death_seen is not None:
-        instants.append(view.death_seen + view.configuration.early_takeover_delay)
+        instants.append(view.death_seen + synchronous.early_takeover_delay(view, record))
     return min((instant for instant in instants if instant > now), default=now + view.configuration.loop_wait)
 
 
@@ -122,6 +122,10 @@ def cramped(view: View) -> Reason:
 
 def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decision:
     server, failed = view.server, failures(view, TaskKind.START, leader)
+    record = view.knowledge.record
+    if record is not None and view.barred_nonce and view.barred_nonce == record.nonce:
+        # Reported as final to whoever counts votes: only a later lease lets WAL in again.
+        return Decision((), Reason("cut-off", "its position was a vote; it follows again after the next write"), wake)
     if view.stalled_since is not None and now - view.stalled_since > STALLED:
         text = f"no WAL came from {leader.member} for {now - view.stalled_since:.0f} s, it may be gone there"
         return replace(view, leader, text, now, wake)
@@ -149,4 +153,5 @@ def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decisio
     restart = slots.restart(view, now)
     if restart is not None:
         return restart
-    return Decision((), Reason("replica", f"streams from {source}"), wake)
+    keep: tuple[Action, ...] = (Require(synchronous.idle(view, record)),) if record is not None else ()
+    return Decision(keep, Reason("replica", f"streams from {source}"), wake)

@@ -53,6 +53,9 @@ def give(view: View, record: Lease, target: str | None, now: float) -> Decision 
         keep = holder.renewal(view, record, now, proved=True)
         text = f"waiting until {target} has received everything"
         return Decision((PollPeers(urgent=True), *keep), Reason("handing-over", text), now + 0.05)
+    status = compare.status_of(view, target)
+    if status is None or not holder.entitled(view, record, status):
+        return None  # after a shutdown that was not clean only the synchronous set may be elected (S3)
     reason = Reason("handing-over", f"giving the lease to {target}")
     if view.writing:
         return Decision((), reason, now + 0.1)

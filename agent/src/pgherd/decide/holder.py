@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare, follower, slots, space
+from pgherd.decide import compare, follower, slots, space, synchronous
 from pgherd.model.actions import (
     Action,
     Decision,
@@ -13,7 +13,9 @@ from pgherd.model.actions import (
     Kill,
     PollPeers,
     Promote,
+    Prove,
     Reason,
+    Require,
     SetInitialize,
     Start,
     Stop,
@@ -21,6 +23,7 @@ from pgherd.model.actions import (
 )
 from pgherd.model.knowledge import WriteKind, renewed_at
 from pgherd.model.lease import Handover, Lease
+from pgherd.model.member import MemberStatus
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Process
 from pgherd.model.tags import never_leads, priority
@@ -67,7 +70,7 @@ def ordinary(view: View, record: Lease, now: float) -> Decision:
     return restart(view, record, now)
 
 
-LEADS = frozenset({"primary", "volume-full"})
+LEADS = frozenset({"primary", "volume-full", "commits-wait"})
 """Reasons of a primary that is published and writes: it may be asked to hand over."""
 
 
@@ -112,13 +115,16 @@ def primary(view: View, record: Lease, now: float) -> Decision:
     held, server = view.knowledge.held, view.server
     assert held is not None and record.holder is not None and server.position is not None
     keep: tuple[Action, ...] = (KeepPrimary(),)
+    plan = synchronous.plan(view, record, now)
+    if plan.require is not None:
+        keep = (*keep, Require(plan.require))
     timeline = server.position.timeline
     if timeline != record.holder.timeline:
         text = f"PostgreSQL is on timeline {timeline}, the lease says {record.holder.timeline}"
         return give_up(view, record, "wrong-timeline", text)
     published = record.address == view.address and record.holder.writable == timeline
     if not published and view.task is None:
-        new = fresh(view, record, now)
+        new = fresh(view, msgspec.structs.replace(record, sync=plan.sync), now)
         holder = msgspec.structs.replace(record.holder, writable=timeline)
         new = msgspec.structs.replace(new, address=view.address, holder=holder)
         write: tuple[Action, ...] = () if view.writing else (WriteLease(WriteKind.RENEW, new),)
@@ -127,7 +133,7 @@ def primary(view: View, record: Lease, now: float) -> Decision:
             Reason("publish", f"writable on timeline {timeline}: clients are sent here"),
             now + 0.2,
         )
-    crowded, better = space.full(server), space.full(server) and space.roomy(view, record)
+    better = space.full(server) and space.roomy(view, record)
     if view.task is not None and view.task.kind is TaskKind.STOP:
         return busy(view, record, now)
     if better and view.task is None:
@@ -139,15 +145,27 @@ def primary(view: View, record: Lease, now: float) -> Decision:
         write = () if view.writing else (WriteLease(WriteKind.RENEW, new),)
         return Decision((*write, *keep), Reason("pausing", "recording the pause in the lease"), now + 0.2)
     changed = compare.candidates(view, record) != record.candidates and now >= held.t0 + 0.5
-    write = renewal(view, record, now, sound)
-    if changed and sound and not write and not view.writing:
-        write = (WriteLease(WriteKind.RENEW, fresh(view, record, now)),)
+    planned = msgspec.structs.replace(record, sync=plan.sync)
+    write = renewal(view, planned, now, sound)
+    if (changed or planned != record) and sound and not write and not view.writing:
+        write = (WriteLease(WriteKind.RENEW, fresh(view, planned, now)),)
+    if planned != record and not sound:
+        keep = (*keep, Prove())
+    if plan.expects:
+        keep = (*keep, PollPeers())
     if view.health and not view.health.alive and view.health.checked >= renewed_at(view.knowledge):
         return Decision(keep, Reason("unhealthy", f"not renewed: {view.health.reason}"), now + 0.25)
-    reason = (
-        Reason("volume-full", space.said(server, better)) if crowded else Reason("primary", "leader with the lease")
-    )
-    return Decision((*write, *keep), reason, soon(view, now) if sound else now + 0.25)
+    wake = soon(view, now) if sound and not plan.expects else now + 0.25
+    return Decision((*write, *keep), leads(view, better), min([wake, *synchronous.patience_ends(view, record, now)]))
+
+
+def leads(view: View, better: bool) -> Reason:
+    """What is worth saying of a primary that works."""
+    if space.full(view.server):
+        return Reason("volume-full", space.said(view.server, better))
+    if waited_for := synchronous.waited_for(view):
+        return Reason("commits-wait", f"leader with the lease; commits wait for {waited_for}")
+    return Reason("primary", "leader with the lease")
 
 
 def bootstrap(view: View, record: Lease, now: float) -> Decision:
@@ -229,8 +247,14 @@ def promote(view: View, record: Lease, now: float) -> Decision:
     if view.server.cramped:  # PostgreSQL would not be promoted
         stop = Stop(view.configuration.primary_stop_timeout)
         return Decision((stop, *keep), follower.cramped(view), soon(view, now))
+    need = synchronous.needed(view, record)
+    require = Require(need)
+    if not synchronous.enforced(view, record):
+        names = ", ".join(each.member for each in need.standbys)
+        text = f"waiting until no commit is acknowledged without {names}, before promoting (S3)"
+        return Decision((require, *keep), Reason("enforcing", text), now + 0.05)
     return Decision(
-        (Promote(record.holder.timeline), *keep),
+        (require, Promote(record.holder.timeline), *keep),
         Reason("promote", f"promoting onto timeline {record.holder.timeline}"),
         soon(view, now),
     )
@@ -249,8 +273,11 @@ def restart(view: View, record: Lease, now: float) -> Decision:
     since = max(since, view.knowledge.resumed)
     bound = view.configuration.primary_start_timeout
     failed = tried(view, TaskKind.START)
-    there = successor(view, record) is not None
-    if (bound == 0 and there) or now - since > bound or len(failed) >= 3:
+    there = successor(view, record)
+    if there is not None and record.sync is not None:
+        text = f"PostgreSQL died; {there} has every acknowledged commit and takes over (S3)"
+        return give_up(view, record, "crashed-handover", text)
+    if (bound == 0 and there is not None) or now - since > bound or len(failed) >= 3:
         return give_up(
             view,
             record,
@@ -286,11 +313,37 @@ def successors(view: View, record: Lease) -> dict[str, Position]:
     }
 
 
-def successor(view: View, record: Lease) -> str | None:
+def best(view: View, record: Lease) -> str | None:
     """The best of them; of equals the first by name, as elections choose."""
+    return _first(view, successors(view, record))
+
+
+def successor(view: View, record: Lease) -> str | None:
+    """The best of those who can be given the lease by name as things stand (S3)."""
     there = successors(view, record)
+    sure = {status.member for status in compare.answers(view) if entitled(view, record, status)}
+    return _first(view, {name: position for name, position in there.items() if name in sure})
+
+
+def _first(view: View, there: dict[str, Position]) -> str | None:
     rank = {status.member: priority(status.tags) for status in compare.answers(view)}
     return min(there, key=lambda name: (-there[name].timeline, -there[name].lsn, -rank[name], name), default=None)
+
+
+def entitled(view: View, record: Lease, status: MemberStatus) -> bool:
+    """Whether it has every acknowledged commit: all WAL of a clean shutdown, or by the recorded set (S3)."""
+    who = synchronous.standby(status.member, status.incarnation)
+    return has_everything(view, status) or synchronous.suffices(record, who)
+
+
+def has_everything(view: View, status: MemberStatus) -> bool:
+    """The own server was shut down cleanly, and that member has all of its WAL."""
+    own = view.server.position
+    clean = view.server.process is Process.STOPPED and view.server.clean
+    theirs = status.position
+    if not clean or own is None or theirs is None:
+        return False
+    return theirs.timeline == own.timeline and theirs.lsn >= own.lsn
 
 
 def give_up(view: View, record: Lease, code: str, text: str) -> Decision:

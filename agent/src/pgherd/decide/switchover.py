@@ -62,7 +62,7 @@ def chosen(view: View, record: Lease, asked: Asked) -> str | None:
     """The member that is to take over, while it can: a recorded candidate that answers and stays."""
     wanted = asked.request.member
     if wanted is None:
-        return holder.successor(view, record)
+        return holder.best(view, record)
     return wanted if wanted in holder.successors(view, record) else None
 
 

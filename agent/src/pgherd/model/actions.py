@@ -10,6 +10,7 @@ import msgspec
 from pgherd.model.knowledge import WriteKind
 from pgherd.model.lease import Lease
 from pgherd.model.request import Request
+from pgherd.model.synchronous import Rule
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -146,6 +147,28 @@ class Kill(Action, frozen=True):
 
 class KeepPrimary(Action, frozen=True):
     """Upkeep of a writable primary: declared roles, history, label."""
+
+
+class Require(Action, frozen=True):
+    """`synchronous_standby_names` says exactly this, and that is proved on the running server (View.enforced).
+
+    Stands until another one is ordered. Until it is proved nothing counts as enforced (S3).
+    """
+
+    rule: Rule
+
+
+class CutOff(Action, frozen=True):
+    """End the WAL receiver of a running standby so that no other can begin, before its position counts as a vote (S3).
+
+    It stays cut off as long as the lease has this nonce.
+    """
+
+    nonce: str
+
+
+class Prove(Action, frozen=True):
+    """Prove PostgreSQL's health now: a write of the lease waits for it."""
 
 
 class Exit(Action, frozen=True):

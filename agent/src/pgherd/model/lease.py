@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from pgherd.model.synchronous import Synchronous
+
 LONGEST = 86400.0
 """Seconds: no sensible ttl is longer, and a slip of the hand must not lock everybody out for years."""
 
@@ -74,6 +76,8 @@ class Lease(msgspec.Struct, frozen=True):
     """Members' slots that are kept, also for `member_slots_ttl` after the member left."""
     pause: bool = False
     """Recorded by the holder: its fence is disarmed, and time or death open this lease to nobody."""
+    sync: Synchronous | None = None
+    """Which members have every acknowledged commit (S3); None while the mode is off."""
     address: str | None = None
     """Pod IP that Service `<cluster>-ha` routes to; None while nobody is known to be writable."""
 
@@ -138,6 +142,7 @@ def from_annotations(annotations: Mapping[str, str], address: str | None) -> Lea
             _json(annotations.get("retain_slots"), tuple[str, ...] | dict[str, int], "retain_slots") or ()
         ),
         pause=annotations.get("pause") == "true" or (holder is not None and holder.pause),
+        sync=_json(annotations.get("sync"), Synchronous, "sync"),
         address=address,
     )
 
@@ -162,4 +167,5 @@ def to_annotations(lease: Lease) -> dict[str, str | None]:
         "slots": msgspec.json.encode(lease.slots).decode(),
         "retain_slots": msgspec.json.encode(lease.retain_slots).decode(),
         "pause": "true" if lease.pause else None,
+        "sync": packed(lease.sync),
     }

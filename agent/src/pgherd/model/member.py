@@ -59,6 +59,8 @@ class MemberStatus(msgspec.Struct, frozen=True):
     """Replication slots that this member should have, and how each one is."""
     slots_waiting: tuple[str, ...] = ()
     """Declared logical slots for which this standby wants to restart."""
+    cut_off: str = ""
+    """Nonce of the lease for which its position is final: nothing can reach it any more from that holder (S3)."""
 
 
 class Death(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 
 from pgherd.model.parameters import Change
 from pgherd.model.position import History, Position
+from pgherd.model.synchronous import Sender
 
 
 class Data(enum.Enum):
@@ -77,6 +78,8 @@ class Server(msgspec.Struct, frozen=True):
     """As server_version_num, 0 when unknown."""
     free: int | None = None
     """Bytes that the data volume still takes, in whole MiB; None when unknown."""
+    senders: tuple[Sender, ...] = ()
+    """A primary's WAL senders to members, those that stream."""
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -128,6 +128,13 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """Whether a holder that cannot renew goes on by the promises of all candidates (docs/failsafe.md)."""
     pause: bool = False
     """Maintenance is wanted; it holds only once the lease's holder has recorded it (ha-protocol §5, "Pause")."""
+    synchronous_mode: bool | str = False
+    """on, off or quorum; truth values as Patroni takes them (S3)."""
+    synchronous_mode_strict: bool = False
+    """Commits wait rather than be acknowledged by the primary alone."""
+    synchronous_node_count: int = 1
+    maximum_lag_on_syncnode: int = -1
+    """Bytes behind the best replica beyond which a member is not synchronous; -1 is no limit."""
     allow_data_loss_reclone: bool = True
     """Whether a diverged data directory may be replaced by a clone after its divergent WAL was kept aside (S5)."""
     slots: dict[SlotName, Permanent | None] = {}
@@ -154,6 +161,14 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     @property
     def margin(self) -> float:
         return margin(self.ttl)
+
+    @property
+    def synchronous(self) -> bool:
+        return self.synchronous_mode in (True, "on", "quorum")
+
+    @property
+    def quorum(self) -> bool:
+        return self.synchronous_mode == "quorum"
 
 
 def margin(ttl: float) -> float:
@@ -183,6 +198,16 @@ def check_timing(configuration: Configuration) -> None:
             f" + retry_timeout {configuration.retry_timeout:g} + {promises:g} for promises"
             f" + margin {configuration.margin:g}"
         )
+
+
+def check_synchronous(configuration: Configuration) -> None:
+    """Refuse what synchronous replication cannot mean. Raises InvalidSetting."""
+    mode = configuration.synchronous_mode
+    if mode not in (True, False, "on", "off", "quorum"):
+        raise InvalidSetting(f"synchronous_mode={mode!r}: must be on, off or quorum")
+    for field, least in (("synchronous_node_count", 1), ("maximum_lag_on_syncnode", -1)):
+        if getattr(configuration, field) < least:
+            raise InvalidSetting(f"{field}={getattr(configuration, field)}: must be at least {least}")
 
 
 def read_settings(text: str) -> Settings:
@@ -223,6 +248,7 @@ def read_configuration(text: str | None) -> Configuration:
     except msgspec.MsgspecError as error:
         raise InvalidSetting(f"annotation config: {error}") from None
     check_timing(configuration)
+    check_synchronous(configuration)
     check_hooks(configuration.postgresql)
     return configuration
 

@@ -13,6 +13,7 @@ from pgherd.model.request import Asked
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration
 from pgherd.model.slots import SlotsSeen
+from pgherd.model.synchronous import Enforced
 
 
 class TaskKind(enum.Enum):
@@ -119,5 +120,15 @@ class View(msgspec.Struct, frozen=True):
     """Holder: why the last round of promises since the lease was renewed does not count."""
     tags: Mapping[str, Mapping[str, str]] = {}
     """Declared tags by member, own included."""
+    enforced: Enforced | None = None
+    """What `synchronous_standby_names` was proved to do; None while it is being changed or was not proved yet (S3)."""
+    cut_off: str = ""
+    """Nonce of the lease for which this standby has ended its WAL receiver for good."""
+    barred_nonce: str = ""
+    """Nonce of the lease under which it must not begin another one, also after a restart of its agent."""
+    unsent_since: Mapping[str, float] = {}
+    """Declared member -> boot time since which this primary has no WAL sender that streams to it."""
+    told_to_stop: float = 0.0
+    """Boot time of SIGTERM; 0 without."""
     death_seen: float | None = None
     """Boot time at which the API first showed the death of the lease's container (proof 2)."""

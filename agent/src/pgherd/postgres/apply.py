@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,6 +23,7 @@ from pgherd.postgres.link import FenceLink
 from pgherd.postgres.sessions import Connection, bounded
 from pgherd.postgres.source import Source
 
+T = TypeVar("T")
 QUERY = 5.0
 PENDING = b"""
 SELECT s.name, current_setting(s.name) AS running, coalesce(f.setting, s.boot_val, '') AS configured
@@ -36,6 +38,7 @@ class Applier:
         self._layout, self._settings, self._identity, self._link = layout, settings, identity, link
         self._one = asyncio.Lock()
         """Two that write the same file, one after the other."""
+        self._files = asyncio.Lock()
         self._failed: dict[str, Any] | None = None
         """Parameters with which the last start failed."""
         self.refused = ""
@@ -74,9 +77,8 @@ class Applier:
             if problems:
                 self.refused = "; ".join(problems)
                 raise InvalidSetting(self.refused)
-            await asyncio.to_thread(
-                configure.write, self._layout, self._settings, self._identity, configuration, configure.AS_IT_IS
-            )
+            places = (self._layout, self._settings, self._identity)
+            await self.write(lambda: configure.write(*places, configuration, configure.AS_IT_IS))
             await asyncio.to_thread(self._accept, configuration.postgresql)
             await self._link.signal(signal.SIGHUP)
             await asyncio.sleep(0.1)  # the postmaster reads the files after the signal
@@ -90,11 +92,19 @@ class Applier:
         bare = PostgresConfiguration(use_slots=configuration.postgresql.use_slots)
         configuration = msgspec.structs.replace(configuration, postgresql=bare)
         async with self._one:
-            changed = await asyncio.to_thread(
-                configure.point, self._layout, self._settings, self._identity, configuration, source
-            )
-            if changed:
+            places = (self._layout, self._settings, self._identity)
+            if await self.write(lambda: configure.point(*places, configuration, source)):
                 await self._link.signal(signal.SIGHUP)
+
+    async def write(self, work: Callable[[], T]) -> T:
+        """Change postgresql.conf in a thread; one after the other, also when a caller gives up: an older
+        synchronous_standby_names must not come back (S3)."""
+
+        async def alone() -> T:
+            async with self._files:
+                return await asyncio.to_thread(work)
+
+        return await asyncio.shield(alone())
 
     async def _parameters(self, configuration: Configuration) -> list[str]:
         try:

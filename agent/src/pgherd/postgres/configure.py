@@ -20,6 +20,7 @@ RECOVERY = "recovery.signal"
 AS_IT_IS = Source("", "", 0, "")
 """Instead of a source: whom the server follows is not the caller's subject."""
 SOURCE = re.compile(r"^(primary_conninfo|primary_slot_name) = .*$", re.MULTILINE)
+SYNCHRONOUS = re.compile(r"^(synchronous_standby_names) = .*$", re.MULTILINE)
 
 
 CONF, HBA, IDENT = "postgresql.conf", "pg_hba.conf", "pg_ident.conf"
@@ -27,13 +28,14 @@ CONF, HBA, IDENT = "postgresql.conf", "pg_hba.conf", "pg_ident.conf"
 
 def texts(
     layout: Layout, settings: Settings, identity: Identity, configuration: Configuration, source: Source | None,
-    floor: Mapping[str, int] | None = None,
+    floor: Mapping[str, int] | None = None, synchronous: str = "",
 ) -> dict[str, str]:  # fmt: skip
     """The files as they should be. Raises InvalidSetting."""
     system_user = getpass.getuser()
     slot = slot_name(identity.member)
+    conf = render.postgresql_conf(settings, layout, configuration, identity.member, slot, source, floor, synchronous)
     return {
-        CONF: render.postgresql_conf(settings, layout, configuration, identity.member, slot, source, floor),
+        CONF: conf,
         HBA: render.pg_hba_conf(configuration, mapped=system_user != "postgres"),
         IDENT: render.pg_ident_conf(configuration, system_user),
     }
@@ -41,18 +43,23 @@ def texts(
 
 def write(
     layout: Layout, settings: Settings, identity: Identity, configuration: Configuration, source: Source | None,
-    floor: Mapping[str, int] | None = None,
+    floor: Mapping[str, int] | None = None, names: str | None = None,
 ) -> bool:  # fmt: skip
-    """Whether anything changed. Raises InvalidSetting before anything is written."""
-    files = texts(layout, settings, identity, configuration, source, floor)
+    """Whether anything changed. Raises InvalidSetting before anything is written.
+
+    `names` is synchronous_standby_names; without it the file's value stays: the lease's set rests on it (S3).
+    """
+    files = texts(layout, settings, identity, configuration, source, floor, names or "")
+    before = _read(layout, CONF)
     if source is AS_IT_IS:
-        lines = {match[1]: match[0] for match in SOURCE.finditer(_read(layout, CONF))}
-        files[CONF] = SOURCE.sub(lambda match: lines.get(match[1], f"{match[1]} = ''"), files[CONF])
+        files[CONF] = _kept(SOURCE, before, files[CONF])
+    if names is None:
+        files[CONF] = _kept(SYNCHRONOUS, before, files[CONF])
     changed = [_write(layout, name, text) for name, text in files.items()]
     auto = _read(layout, "postgresql.auto.conf")
-    names = set(re.findall(r"^(\S+) = ", files[CONF], re.MULTILINE)) - render.DEFAULTS.keys()
-    names -= {name.lower() for name in configuration.postgresql.parameters}
-    changed.append(_write(layout, "postgresql.auto.conf", render.without_owned(auto, names | set(SAME))))
+    taken = set(re.findall(r"^(\S+) = ", files[CONF], re.MULTILINE)) - render.DEFAULTS.keys()
+    taken -= {name.lower() for name in configuration.postgresql.parameters}
+    changed.append(_write(layout, "postgresql.auto.conf", render.without_owned(auto, taken | set(SAME))))
     return any(changed)
 
 
@@ -69,6 +76,24 @@ def point(
     whole = texts(layout, settings, identity, configuration, source)[CONF]
     lines = {match[1]: match[0] for match in SOURCE.finditer(whole)}
     return _write(layout, CONF, SOURCE.sub(lambda match: lines[match[1]], _read(layout, CONF)))
+
+
+def require(layout: Layout, names: str) -> bool:
+    """Another synchronous_standby_names in the postgresql.conf that is in place; whether that changed it."""
+    line = render.line("synchronous_standby_names", names)
+    text, there = SYNCHRONOUS.subn(lambda match: line, _read(layout, CONF))
+    return _write(layout, CONF, text if there else f"{text}{line}\n")
+
+
+def synchronous(layout: Layout) -> bool:
+    """Whether the file names anybody in synchronous_standby_names."""
+    return any(not match[0].endswith("''") for match in SYNCHRONOUS.finditer(_read(layout, CONF)))
+
+
+def _kept(lines: re.Pattern[str], before: str, conf: str) -> str:
+    """`conf` with these lines as they were before."""
+    old = {match[1]: match[0] for match in lines.finditer(before)}
+    return lines.sub(lambda match: old.get(match[1], f"{match[1]} = ''"), conf)
 
 
 def _read(layout: Layout, name: str) -> str:

@@ -14,6 +14,11 @@ from pgherd.postgres.layout import Layout
 FILES = ("tls.crt", "tls.key", "ca.crt")
 
 
+def withhold(layout: Layout) -> None:
+    """Nobody can open a replication connection any more, until the next `refresh`."""
+    (layout.keys / "tls.key").unlink(missing_ok=True)
+
+
 def refresh(layout: Layout) -> bool:
     """Copy what changed. Whether anything did. Raises PostgresError when the certificate is not mounted."""
     layout.keys.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from pgherd.model.parameters import LIMITS, Change, cramped
 from pgherd.model.position import Position, parse_lsn
 from pgherd.model.server import Data, Process, Server
 from pgherd.model.settings import Settings
+from pgherd.model.synchronous import Sender
 from pgherd.postgres import histories, incarnation, render
 from pgherd.postgres.control import ControlReader
 from pgherd.postgres.errors import FenceSilent
@@ -42,7 +43,9 @@ SELECT r.recovery,
        (SELECT min_recovery_end_timeline FROM pg_control_recovery()) AS minimum_timeline,
        receiver.status AS receiver, receiver.received_tli AS received_timeline,
        current_setting('primary_conninfo') AS conninfo,
-       ARRAY[{", ".join(f"current_setting('{name}')::int" for name in LIMITS)}] AS limits
+       ARRAY[{", ".join(f"current_setting('{name}')::int" for name in LIMITS)}] AS limits,
+       (SELECT json_agg(json_build_array(application_name, flush_lsn::text, sync_state))
+          FROM pg_stat_replication WHERE state = 'streaming' AND flush_lsn IS NOT NULL) AS senders
   FROM (SELECT pg_is_in_recovery() AS recovery) AS r
   LEFT JOIN pg_stat_wal_receiver AS receiver ON true
 """
@@ -212,7 +215,16 @@ class Observer:
             pending_restart=self.pending_restart,
             refused=self.refused,
             server_version=row["version"],
+            senders=self._senders(row),
         )
+
+    def _senders(self, row: dict[str, Any]) -> tuple[Sender, ...]:
+        """To members only: anybody may call a subscription or a WAL archiver as he likes."""
+        if row["recovery"]:
+            return ()
+        members = frozenset(self._settings.members)
+        found = {name: Sender(name, parse_lsn(lsn), state) for name, lsn, state in row["senders"] or ()}
+        return tuple(found[name] for name in sorted(members & found.keys()))
 
     def _standby_position(self, row: dict[str, Any], replayed: int) -> Position:
         """pg_control follows the timeline only at restart points: the receiver's is remembered, segments count too."""

@@ -116,7 +116,6 @@ def owned(settings: Settings, layout: Layout, configuration: Configuration) -> d
         "archive_command": "true",
         "restore_command": "",
         "recovery_target_timeline": "latest",
-        "synchronous_standby_names": "",
         "ssl": "on",
         "ssl_cert_file": certificates / "tls.crt",
         "ssl_key_file": certificates / "tls.key",
@@ -138,7 +137,7 @@ def _number(user: Mapping[str, Any], name: str) -> int:
 
 def postgresql_conf(
     settings: Settings, layout: Layout, configuration: Configuration, member: str, slot: str, source: Source | None,
-    floor: Mapping[str, int] | None = None,
+    floor: Mapping[str, int] | None = None, synchronous: str = "",
 ) -> str:  # fmt: skip
     """The whole postgresql.conf. Raises InvalidSetting for a name or value that would not be one line.
 
@@ -152,7 +151,8 @@ def postgresql_conf(
     parameters = at_least(parameters, floor or {})
     parameters["primary_slot_name"] = slot if source and configuration.postgresql.use_slots else ""
     parameters["primary_conninfo"] = conninfo(source, settings, layout, member, "postgres") if source else ""
-    lines = [f"{name} = {_quoted(value)}" for name, value in sorted(parameters.items())]
+    parameters["synchronous_standby_names"] = synchronous
+    lines = [line(name, value) for name, value in sorted(parameters.items())]
     return "\n".join(["# Written by pgherd: changes here are lost. Use the cluster's configuration.", *lines, ""])
 
 
@@ -164,6 +164,10 @@ def check_parameter(name: str, value: Any) -> None:
         raise InvalidSetting(f"postgresql.parameters.{name}: must be one line")
     if not isinstance(value, (str, int, float, bool)):
         raise InvalidSetting(f"postgresql.parameters.{name}={value!r}: must be text, a number or a boolean")
+
+
+def line(name: str, value: Any) -> str:
+    return f"{name} = {_quoted(value)}"
 
 
 def _quoted(value: Any) -> str:

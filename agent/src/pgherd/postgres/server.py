@@ -19,7 +19,8 @@ from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings
 from pgherd.model.slots import SlotOrders, SlotsSeen
-from pgherd.postgres import configure, histories, keys, render, replace, roles, sessions
+from pgherd.model.synchronous import WAIT, Rule
+from pgherd.postgres import configure, histories, keys, render, replace, roles, sessions, synchronous
 from pgherd.postgres.apply import Applier
 from pgherd.postgres.clone import clone
 from pgherd.postgres.control import ControlData
@@ -56,6 +57,10 @@ class PostgresServer:
         self._applier = Applier(self.layout, settings, identity, link)
         self._prepared = self._roles_there = False
         self._keys_checked = 0.0
+        self._withheld = False
+        """The replication key is not to be put back: this standby is cut off."""
+        self._waits: int | None = None
+        """Postmaster whose commits were proved to wait since its setting is not empty."""
         self._background: set[asyncio.Task[Any]] = set()
 
     async def prepare(self) -> None:
@@ -127,11 +132,12 @@ class PostgresServer:
             raise StartFailed(f"{self.layout.data} holds no usable data")
         if writable and not (control.was_primary and not (self.layout.data / "backup_label").exists()):
             raise StartFailed("a standby's data starts as a standby and is promoted: its timeline is not its own (S2)")
+        self._withheld = False
         keys.refresh(self.layout)
         self._observer.wal_end.forget()
         usable = await self._applier.for_start(configuration)
         # In a thread: every file is synced, and a stalled volume must not stop the heartbeat.
-        await asyncio.to_thread(self._lay_out, writable, source, usable, control)
+        await self._applier.write(lambda: self._lay_out(writable, source, usable, control))
         await self._take_over_slots(writable, source, usable)
         if await self._launch(writable, usable):
             await self._applier.started(usable)
@@ -143,6 +149,7 @@ class PostgresServer:
         argv = [self.layout.program("postgres"), "-D", str(self.layout.data)]
         self._observer.stopping = False
         pid = await self._link.start(argv, environment(), writable)
+        self._waits = pid if configure.synchronous(self.layout) else None
         try:
             answered = await self._answers(pid, configuration.primary_start_timeout if writable else STANDBY_START)
         except StartFailed:
@@ -158,7 +165,9 @@ class PostgresServer:
         """Files as the start needs them; blocking."""
         configure.make_directories(self.layout)
         upstream, floor = (None, {}) if writable else (source, control.limits)
-        configure.write(self.layout, self._settings, self._identity, configuration, upstream, floor)
+        # A standby may be promoted: its commits then wait from the first one on, until the setting is another (S3).
+        names = synchronous.setting(WAIT) if configuration.synchronous and not writable else None
+        configure.write(self.layout, self._settings, self._identity, configuration, upstream, floor, names)
         if writable:
             configure.mark_primary(self.layout)
         else:
@@ -181,10 +190,46 @@ class PostgresServer:
         room = render.replication_slots(self._settings, configuration)
         await self._slots.before_start(conninfo, configuration.logical_slots, room)
 
+    async def require(self, rule: Rule, configuration: Configuration) -> int:
+        """`synchronous_standby_names` is exactly this, and in force on all that acknowledge commits; the flush position
+        after that. Raises PostgresError when it cannot be proved."""
+        text, members = synchronous.setting(rule), tuple(self._settings.members)
+        state = await self._link.state()
+        await self._applier.write(lambda: configure.require(self.layout, text))
+        await self._link.signal(signal.SIGHUP)  # also unchanged: an agent that died may have written it
+        await synchronous.shown(self.connection, text)
+        connection = await self.connection()
+        try:
+            primary, _ = await synchronous.flushed(connection)
+            if not text:
+                self._waits = None
+            elif self._waits != state.postgres_pid:
+                await synchronous.commits_wait(self.connection, primary)
+                self._waits = state.postgres_pid
+            if primary and text:
+                await synchronous.senders_obey(connection, members)
+            return (await synchronous.flushed(connection))[1]
+        finally:
+            await connection.close()
+
     async def follow(self, source: Source | None, configuration: Configuration) -> None:
         """Point a running standby at `source` by a reload; its WAL receiver starts anew."""
+        self._withheld = False
         keys.refresh(self.layout)
         await self._applier.follow(configuration, source)
+
+    async def cut_off(self, configuration: Configuration) -> None:
+        """End the WAL receiver of a running standby for good: one that the startup process begins by what it has read
+        before finds no key. Raises PostgresError when it does not end (S3)."""
+        self._withheld = True
+        keys.withhold(self.layout)
+        await self._applier.follow(configuration, None)
+        await self._link.signal(signal.SIGHUP)
+        connection = await self.connection()
+        try:
+            await synchronous.receiver_ended(connection)
+        finally:
+            await connection.close()
 
     async def reload(self, configuration: Configuration) -> bool:
         """Write what changed and reload; whom it follows stays. Whether a parameter waits for a restart.
@@ -280,7 +325,8 @@ class PostgresServer:
         await self._observer.disconnect()
 
     def _conninfo(self, source: Source) -> str:
-        return conninfo(source, self._settings, self.layout, self._identity.member, "postgres")
+        """For clone and rewind: under another name than a standby's, whose flush position counts for commits (S3)."""
+        return conninfo(source, self._settings, self.layout, f"{self._identity.member}/copy", "postgres")
 
     async def _stopped(self, verb: str) -> None:
         await self.prepare()
@@ -317,7 +363,7 @@ class PostgresServer:
 
     def _copy_keys(self) -> None:
         """Renewed certificates reach the next connection of the WAL receiver."""
-        if boottime() - self._keys_checked > KEYS_EVERY:
+        if not self._withheld and boottime() - self._keys_checked > KEYS_EVERY:
             self._keys_checked = boottime()
             try:
                 keys.refresh(self.layout)

@@ -54,7 +54,8 @@ async def connect(
 ) -> Connection:
     """A new connection as the superuser over the local socket (peer). The caller bounds and closes it.
 
-    `replication="database"` speaks the replication protocol's commands.
+    `replication="database"` speaks the replication protocol's commands. What the agent writes waits for no standby: it
+    must get on where commits wait, and a new primary writes it again.
     """
     return await psycopg.AsyncConnection.connect(
         host=str(layout.socket),
@@ -62,7 +63,7 @@ async def connect(
         user="postgres",
         dbname=database,
         application_name="pgherd",
-        options=options,
+        options=f"-c synchronous_commit=local {options}",
         replication=replication,
         autocommit=True,
         row_factory=dict_row,

@@ -7,7 +7,7 @@ from typing import Any
 
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Peer
-from pgherd.rest.health import lag, streams_from_holder
+from pgherd.rest.health import lag, streams_from_holder, synchronous_role
 
 
 def patroni(cluster: str, status: MemberStatus, lease: Lease | None) -> dict[str, Any]:
@@ -19,6 +19,8 @@ def patroni(cluster: str, status: MemberStatus, lease: Lease | None) -> dict[str
         "timeline": status.position.timeline if status.position else None,
         "xlog": _positions(status),
         "replication_state": _replication_state(status),
+        "sync_standby": synchronous_role(status, lease) == "sync_standby",
+        "quorum_standby": synchronous_role(status, lease) == "quorum_standby",
         "database_system_identifier": status.system_identifier,
         "cluster_unlocked": lease is None or lease.leader is None or lease.free,
         "pause": bool(lease and lease.pause),
@@ -79,7 +81,7 @@ def _member(status: MemberStatus, address: str, lease: Lease | None, port: int) 
     leads = lease is not None and lease.leader == status.member and not lease.free
     found: dict[str, Any] = {
         "name": status.member,
-        "role": "leader" if leads else "replica",
+        "role": "leader" if leads else synchronous_role(status, lease),
         "state": "streaming" if not leads and streams_from_holder(status, lease) else status.state,
         "host": address,
         "port": port,

@@ -53,6 +53,20 @@ def streams_from_holder(status: MemberStatus, lease: Lease | None) -> bool:
     return status.streaming_from == lease.leader and status.receiver_timeline == lease.holder.timeline
 
 
+def synchronous_role(status: MemberStatus, lease: Lease | None) -> str:
+    """What a replica is by the lease's set, with the data that it has: replica, sync_standby (it has every acknowledged
+    commit) or quorum_standby (enough of them have)."""
+    if lease is None or lease.sync is None or not _named(status, lease):
+        return "replica"
+    return "sync_standby" if lease.sync.votes == len(lease.sync.members) else "quorum_standby"
+
+
+def _named(status: MemberStatus, lease: Lease) -> bool:
+    if status.role != "replica" or lease.sync is None or status.member == lease.leader:
+        return False
+    return any((each.member, each.incarnation) == (status.member, status.incarnation) for each in lease.sync.members)
+
+
 def lag(status: MemberStatus, lease: Lease | None, applied: bool = False) -> int | None:
     """Bytes behind the position that the holder last published; None when either is unknown."""
     if lease is None or status.position is None:
@@ -78,6 +92,34 @@ def replica(seen: Seen, query: Mapping[str, str]) -> str:
     if seen.member.tags.get("noloadbalance", "").lower() in ("true", "on", "yes", "1"):
         return "tag noloadbalance is set"
     return _tags(seen, query) or _lag(seen, query)
+
+
+def synchronous(seen: Seen, query: Mapping[str, str]) -> str:
+    """A replica of the lease's synchronous set."""
+    if synchronous_role(seen.member, seen.lease) != "sync_standby":
+        return "this member is no synchronous standby"
+    return replica(seen, query)
+
+
+def quorum(seen: Seen, query: Mapping[str, str]) -> str:
+    """A voter of the lease's set."""
+    if synchronous_role(seen.member, seen.lease) != "quorum_standby":
+        return "this member is no quorum standby"
+    return replica(seen, query)
+
+
+def asynchronous(seen: Seen, query: Mapping[str, str]) -> str:
+    if synchronous_role(seen.member, seen.lease) != "replica":
+        return "this member is a synchronous standby"
+    return replica(seen, query)
+
+
+def read_only_synchronous(seen: Seen, query: Mapping[str, str]) -> str:
+    return _tags(seen, query) if not primary(seen, query) else synchronous(seen, query)
+
+
+def read_only_quorum(seen: Seen, query: Mapping[str, str]) -> str:
+    return _tags(seen, query) if not primary(seen, query) else quorum(seen, query)
 
 
 def read_only(seen: Seen, query: Mapping[str, str]) -> str:
@@ -148,6 +190,13 @@ RULES: Mapping[str, Rule] = {
     "/leader": holds,
     "/replica": replica,
     "/read-only": read_only,
+    "/synchronous": synchronous,
+    "/sync": synchronous,
+    "/read-only-sync": read_only_synchronous,
+    "/quorum": quorum,
+    "/read-only-quorum": read_only_quorum,
+    "/asynchronous": asynchronous,
+    "/async": asynchronous,
     "/health": running,
     "/liveness": liveness,
     "/readiness": readiness,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pgherd.model.slots import SlotState
-from pgherd.rest.health import lag, streams_from_holder
+from pgherd.rest.health import lag, streams_from_holder, synchronous_role
 from pgherd.rest.source import StatusSource
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ def gauges(source: StatusSource) -> Iterator[tuple[str, str, float]]:
     yield "primary", "PostgreSQL accepts writes.", status.role == "primary"
     yield "replica", "PostgreSQL runs as a standby.", status.role == "replica"
     yield "streaming", "Streams from the holder of the lease on its timeline.", streams_from_holder(status, lease)
+    named = synchronous_role(status, lease)
+    yield "sync_standby", "The lease says that it has every acknowledged commit.", named == "sync_standby"
+    yield "quorum_standby", "The lease says that it is one of those of which enough have.", named == "quorum_standby"
     yield "postgres_server_version", "server_version_num, 0 when unknown.", status.server_version
     yield "terminating", "The agent was told to stop.", status.terminating
     yield "pending_restart", "Parameters wait for a restart of PostgreSQL.", bool(status.pending_restart)

@@ -13,6 +13,7 @@
     slots       replication slots of a running server
     callbacks   the user's programs, told what PostgreSQL has become
     reload      changed configuration into a running server
+    synchronous synchronous_standby_names as the newest Require orders, and its proof
     receipts    appends what is complete to the history
     asked       watch of the requests; answers writes what became of them
     rest        the HTTP API
@@ -41,12 +42,15 @@ from pgherd.model.actions import (
     Action,
     AnswerRequest,
     AskPromises,
+    CutOff,
     Decision,
     Exit,
     Follow,
     KeepPrimary,
     PollPeers,
+    Prove,
     Reason,
+    Require,
     RestoreLease,
     SetInitialize,
     WriteLease,
@@ -67,6 +71,7 @@ from pgherd.runtime.restore import Restore
 from pgherd.runtime.slots import Slots
 from pgherd.runtime.state import State
 from pgherd.runtime.status import Status
+from pgherd.runtime.synchronous import Requirement
 from pgherd.runtime.tasks import Tasks
 from pgherd.runtime.upkeep import Apply, Following, Initialize, Primary, Reload, Role
 from pgherd.runtime.watchers import watch_config, watch_lock, watch_pods
@@ -128,6 +133,7 @@ class Agent:
         self.slots = Slots(state, server, self.tasks, clock, log)
         self.callbacks = Callbacks(state, run, clock, log)
         self.reload = Reload(state, server, clock, log, self.callbacks.reloaded)
+        self.requirement = Requirement(state, server, log)
         self.status = Status(state, self.observer, clock)
 
     def terminate(self) -> None:
@@ -135,6 +141,7 @@ class Agent:
         if not self.state.terminating:
             self._log.info("terminating", "told to stop")
         self.state.terminating = True
+        self.state.told_to_stop = self.state.told_to_stop or self._clock()
         self.state.look.ring()
         self.state.decide.ring()
 
@@ -171,6 +178,7 @@ class Agent:
             "slots": self.slots.run(),
             "callbacks": self.callbacks.run(),
             "reload": self.reload.run(),
+            "synchronous": self.requirement.run(),
             "receipts": write_receipts(self.receipts, state, stores.config, self._log),
             "asked": self.requests.watch(),
             "answers": self.requests.run(),
@@ -255,7 +263,11 @@ class Agent:
                 self.promises.order()
             case KeepPrimary():
                 self.primary.order()
-            case Follow():
+            case Require():
+                self.requirement.order(action)
+            case Prove():
+                self.prober.want()
+            case Follow() | CutOff():
                 self.following.order(action)
             case AnswerRequest():
                 self.requests.order(action)

@@ -62,6 +62,12 @@ class Prober:
         self._state, self._server, self._clock = state, server, clock
         self._wake = Bell()
         self._sleeping_until = 0.0
+        self._wanted = False
+
+    def want(self) -> None:
+        """A write of the lease waits for a proof: give it before its time."""
+        self._wanted = True
+        self.check()
 
     def check(self) -> None:
         """Called with each decision: wakes the loop when a proof is due earlier than it sleeps."""
@@ -80,7 +86,7 @@ class Prober:
             due = held.t0  # the lock is lost, and made again as soon as this proves that PostgreSQL works
         health = self._state.health
         if health is None or health.checked < held.t0:
-            return due
+            return held.t0 if self._wanted else due
         return max(due, health.checked + (loop_wait / 2 if health.alive else self.PAUSE))
 
     async def run(self) -> None:
@@ -90,6 +96,7 @@ class Prober:
                 self._sleeping_until = now + self.SLEEP if due is None else due
                 await self._wake.wait(self._sleeping_until - now)
                 continue
+            self._wanted = False
             self._state.health = await self._probe()
             self._state.decide.ring()
 

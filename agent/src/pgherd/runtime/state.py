@@ -18,8 +18,10 @@ from pgherd.model.request import Asked
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings, read_configuration
 from pgherd.model.slots import SlotsSeen
+from pgherd.model.synchronous import Enforced
 from pgherd.model.tags import published
 from pgherd.model.view import Failure, Task, TaskKind, View, forgiven
+from pgherd.runtime import cut_off
 from pgherd.runtime.container import Container
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.waiting import Bell
@@ -74,6 +76,11 @@ class State:
         self.restless_since: float | None = None  # observer
         self.stalled_since: float | None = None  # observer
         self._stall: Stall | None = None  # observer
+        self.unsent_since: dict[str, float] = {}  # observer
+        self.cut_off = ""  # upkeep.Following
+        self.barred_nonce = cut_off.remembered(settings)  # upkeep.Following
+        self.starts = 0  # observer: how often it was seen not running, so that no proof outlives its server
+        self.enforced: Enforced | None = None  # synchronous; observer takes it back
         self.health: Health | None = None  # observer.Prober
         self.answers: dict[str, Answer] = {}  # peers
         self.task: Task | None = None  # tasks
@@ -84,6 +91,7 @@ class State:
         self._slots_present: dict[str, float] = {}  # view: when each slot's member was last there
         self.unpromised = Unpromised(0.0, "")  # promises
         self.terminating = False  # agent
+        self.told_to_stop = 0.0  # agent
         self._deaths: dict[Death, float] = {}  # view: when each was first seen
         self.streamed: float | None = None  # observer: when it was last seen streaming
         self.decided = 0.0  # agent: when the last decision ended
@@ -144,12 +152,22 @@ class State:
         self.restless_since = (self.restless_since or now) if restless else None
         self.failures = forgiven(self.failures, before, server)
         self._watch_progress(server, now)
+        self._watch_senders(server, now)
         # While it streams, it did so until now: the next look says when that ended.
         if server.streaming or (before is not None and before.streaming):
             self.streamed = now
         self.server = server
         if server != before:
             self.decide.ring()
+
+    def _watch_senders(self, server: Server, now: float) -> None:
+        """`unsent_since`: to whom this primary does not stream; what was proved of a server ends with it."""
+        if server.process is not Process.RUNNING:
+            self.starts += 1
+            self.enforced = None
+        served = {sender.member for sender in server.senders}
+        silent = [name for name in self.settings.members if server.primary and name not in served]
+        self.unsent_since = {name: self.unsent_since.get(name, now) for name in silent}
 
     def _watch_progress(self, server: Server, now: float) -> None:
         """`stalled_since`: neither streaming nor gaining WAL although the leader answers."""
@@ -262,5 +280,10 @@ class State:
             slots_present=self._remember_slots(now),
             unpromised=self._unpromised(),
             tags=self.tags,
+            enforced=self.enforced,
+            unsent_since=self.unsent_since,
+            cut_off=self.cut_off,
+            barred_nonce=self.barred_nonce,
+            told_to_stop=self.told_to_stop,
             death_seen=self._death_seen(now),
         )

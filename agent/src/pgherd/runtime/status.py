@@ -70,6 +70,7 @@ class Status:
             slots=dict(state.slots.states),
             slots_waiting=state.slots.waiting if server.streaming else (),
             tags=state.tags.get(state.identity.member, {}),
+            cut_off=state.cut_off,
         )
 
     @property

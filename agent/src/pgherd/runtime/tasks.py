@@ -81,6 +81,10 @@ class Tasks:
         self._state.task = Task(kind, self._clock(), getattr(action, "source", None))
         self._running = asyncio.create_task(self._run(action, self._state.task, before, now), name=kind.value)
 
+    async def look(self) -> None:
+        """At PostgreSQL, now."""
+        await self._observe()
+
     def source(self, member: str | None) -> Source | None:
         """Where to stream from. Raises NoSource when that member has no address."""
         if member is None:

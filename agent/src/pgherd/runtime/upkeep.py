@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pgherd.kubernetes.store import Conflict, StoreError, Stores
-from pgherd.model.actions import Follow, SetInitialize
+from pgherd.model.actions import CutOff, Follow, SetInitialize
 from pgherd.model.server import Process
 from pgherd.model.settings import Configuration, InvalidSetting
 from pgherd.model.tags import on
+from pgherd.runtime import cut_off
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.ports import Clock, Postgres
 from pgherd.runtime.state import State
@@ -169,9 +170,30 @@ class Following:
         self._task: asyncio.Task[None] | None = None
         self._address: tuple[str, str] | None = None
 
-    def order(self, action: Follow) -> None:
-        if self._task is None or self._task.done():
+    def order(self, action: Follow | CutOff) -> None:
+        if self._task is not None and not self._task.done():
+            return
+        if isinstance(action, CutOff):
+            self._task = asyncio.create_task(self._cut_off(action.nonce), name="cut-off")
+        else:
+            self._state.cut_off = ""
             self._task = asyncio.create_task(self._follow(action.source), name="follow")
+
+    async def _cut_off(self, nonce: str) -> None:
+        """Remembered on the volume first: not even another agent lets WAL in again under this lease (S3)."""
+        try:
+            self._state.barred_nonce = nonce
+            await asyncio.to_thread(cut_off.remember, self._state.settings, nonce)
+            async with asyncio.timeout(10.0):
+                await self._server.cut_off(self._state.configuration)
+            await self._tasks.look()  # the position that counts is one of afterwards
+            self._state.cut_off = nonce
+            self._log.info("cut-off", "the WAL receiver has ended for good under this lease")
+            self._trouble("")
+        except Exception as error:  # the next decision orders it again
+            self._trouble(f"the WAL receiver is not cut off: {type(error).__name__}: {error}")
+            await asyncio.sleep(RETRY)
+        self._state.decide.ring()
 
     async def _follow(self, member: str | None) -> None:
         try:
@@ -194,7 +216,7 @@ class Following:
         server = self._state.server
         if server is None or server.primary or server.process is not Process.RUNNING or server.following is None:
             return
-        if self._state.task is not None:
+        if self._state.task is not None or self._state.cut_off:
             return
         try:
             source = self._tasks.source(server.following)

@@ -93,7 +93,7 @@ class Writer:
         """A third of what is left of the own lease, so that there is time for another attempt on a new connection."""
         known = self._state.knowledge
         limit = self._state.configuration.retry_timeout
-        if known.held is not None and k.deadline(known) > 0:
+        if known.held is not None and 0 < k.deadline(known) < math.inf:
             # In tenths: what is logged of a long outage stays the same sentence.
             limit = min(limit, max(SHORTEST, math.floor((k.deadline(known) - self._clock()) / 3 * 10) / 10))
         return limit

@@ -1,0 +1,124 @@
+"""Faults at the worst moment: of synchronous sets that change, and of leases that are taken (S3)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+from pgherd.model.lease import Lease
+from tests.simulation.cluster import Cluster
+from tests.simulation.member import Container, Member
+from tests.simulation.world import API
+
+
+class Interruptions:
+    """Part of Faults, which has the means."""
+
+    cluster: Cluster
+
+    @abstractmethod
+    def _length(self) -> float: ...
+    @abstractmethod
+    def _power_off(self, member: Member, length: float) -> None: ...
+    @abstractmethod
+    def _thaw(self, container: Container) -> None: ...
+    @abstractmethod
+    def _cut(self, pairs: list[tuple[str, str]], length: float) -> None: ...
+    @abstractmethod
+    def _isolate(self, member: str, others: list[str], ways: tuple[str, ...], length: float) -> None: ...
+
+    def lose_synchronous(self) -> str:
+        """The leader loses a member of its set, and a little later its life or its voice: what may it do meanwhile?"""
+        record, world = self.cluster.store.lock.value.record, self.cluster.world
+        members = record.sync.members if record is not None and record.sync is not None else ()
+        if record is None or record.leader not in self.cluster.members or not members:
+            return "nothing: there is no synchronous set"
+        leader, lost = self.cluster.members[record.leader], world.random.choice(members).member
+        length, later = world.between(2.0, 20.0), world.between(0.3, 6.0)
+        self._cut([(leader.name, lost), (lost, leader.name)], length)
+        text = f"nothing passes between {leader.name} and {lost}, {later:.1f} s later"
+        if world.chance(0.5):
+            others = [*(name for name in self.cluster.names if name != leader.name), API]
+            world.after(later, lambda: self._isolate(leader.name, others, ("to", "from"), length))
+            return f"{text} nor between {leader.name} and anybody"
+        world.after(later, lambda: self._power_off(leader, length))
+        return f"{text} the node of {leader.name} is off"
+
+    def _at_write(self, due: Callable[[str, Lease, Lease], bool], act: Callable[[str, Lease], None]) -> None:
+        """Once, at the next write of the lock for which `due` says so."""
+        hooks = self.cluster.store.written
+
+        def hook(who: str, before: Lease | None, after: Lease) -> None:
+            if before is not None and hook in hooks and due(who, before, after):
+                hooks.remove(hook)
+                self.cluster.world.after(0.0, lambda: act(who, after))
+
+        hooks.append(hook)
+        self.cluster.world.after(15.0, lambda: hooks.remove(hook) if hook in hooks else None)
+
+    def interrupt_entry(self) -> str:
+        """The leader loses a member for a while; as somebody enters the set, it loses that one, too, and the reply or
+        its life."""
+        record, world = self.cluster.store.lock.value.record, self.cluster.world
+        members = record.sync.members if record is not None and record.sync is not None else ()
+        if record is None or record.leader not in self.cluster.members or not members:
+            return "nothing: there is no synchronous set"
+        leader, lost, length = record.leader, world.random.choice(members).member, self._length()
+        self._cut([(leader, lost), (lost, leader)], world.between(2.0, 4.0))
+        entered: list[str] = []
+
+        def enters(who: str, before: Lease, after: Lease) -> bool:
+            old = before.sync.members if before.sync else ()
+            new = after.sync.members if after.sync and after.epoch == before.epoch else ()
+            entered[:] = [each.member for each in new if each not in old]
+            return bool(entered)
+
+        def interrupt(who: str, after: Lease) -> None:
+            for name in entered:
+                self._cut([(who, name), (name, who)], length)
+            if world.chance(0.5):
+                self._isolate(who, [API], ("to",), length)
+            else:
+                world.after(world.between(0.1, 0.5), lambda: self._power_off(self.cluster.members[who], length))
+
+        self._at_write(enters, interrupt)
+        return f"nothing passes between {leader} and {lost}, and the next entry is interrupted for {length:.1f} s"
+
+    def interrupt_take(self) -> str:
+        """The leader's node is off; who takes its place cannot reach its set, and a little later nobody."""
+        record, world = self.cluster.store.lock.value.record, self.cluster.world
+        if record is None or record.leader not in self.cluster.members:
+            return "nothing: there is no leader"
+        length = self._length()
+
+        def takes(who: str, before: Lease, after: Lease) -> bool:
+            return after.epoch > before.epoch and who != before.leader
+
+        def interrupt(who: str, after: Lease) -> None:
+            for each in after.sync.members if after.sync else ():
+                self._cut([(who, each.member), (each.member, who)], length)
+            world.after(world.between(0.5, 3.0), lambda: self._power_off(self.cluster.members[who], length))
+
+        self._at_write(takes, interrupt)
+        self._power_off(self.cluster.members[record.leader], world.between(5.0, 20.0))
+        return f"the node of {record.leader} is off, and who takes is interrupted for {length:.1f} s"
+
+    def thaw_at_take(self) -> str:
+        """The leader's node is frozen until another one takes the lease: whom does it reach in its last moment?"""
+        record, world = self.cluster.store.lock.value.record, self.cluster.world
+        leader = self.cluster.members.get(record.leader or "") if record is not None else None
+        container = leader.container if leader is not None else None
+        if leader is None or container is None:
+            return "nothing: there is no leader"
+        container.frozen = True
+
+        def takes(who: str, before: Lease, after: Lease) -> bool:
+            return after.epoch > before.epoch
+
+        def thaw() -> None:
+            if container.frozen:
+                self._thaw(container)
+
+        self._at_write(takes, lambda who, after: world.after(world.between(0.0, 0.3), thaw))
+        world.after(18.0, thaw)
+        return f"the node of {leader.name} is frozen until somebody takes the lease"
