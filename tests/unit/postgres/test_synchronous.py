@@ -49,13 +49,15 @@ def test_only_who_orders_it_changes_the_value(given: Settings) -> None:
     conf = layout.data / "postgresql.conf"
     configure.write(layout, given, identity, Configuration(), source)
     assert "synchronous_standby_names = ''\n" in conf.read_text() and not configure.synchronous(layout)
-    configure.write(layout, given, identity, Configuration(), configure.AS_IT_IS, synchronous.setting(Rule((B,), 1)))
+    assert configure.require(layout, synchronous.setting(Rule((B,), 1)))
     line = "synchronous_standby_names = 'FIRST 1 (\"demo-b-0\")'\n"
     for followed in (configure.AS_IT_IS, source, None):
         configure.write(layout, given, identity, Configuration(), followed)
         assert line in conf.read_text() and configure.synchronous(layout)
-    configure.write(layout, given, identity, Configuration(), configure.AS_IT_IS, "")
-    assert not configure.synchronous(layout)
+    configure.point(layout, given, identity, Configuration(), None)
+    assert line in conf.read_text()
+    configure.write(layout, given, identity, Configuration(), source, names="")
+    assert not configure.synchronous(layout) and not configure.require(layout, "")
 
 
 def test_a_withheld_key_is_not_there_until_it_is_copied_again(given: Settings, tmp_path: Path) -> None:

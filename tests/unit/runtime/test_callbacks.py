@@ -174,7 +174,9 @@ class Ordering(Stage):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.server = FakePostgres()
-        self.tasks = Tasks(self.state, self.server, self.look, time.monotonic, self.log, lambda position: None)
+        self.tasks = Tasks(
+            self.state, self.server, self.look, time.monotonic, self.log, lambda position: None, lambda *_: None
+        )
         self.state.server = standby()
 
     async def look(self) -> None:

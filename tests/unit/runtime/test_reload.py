@@ -23,7 +23,7 @@ class Parts:
     def __init__(self, folder: Path) -> None:
         self.bench, self.postgres = Bench(folder), FakePostgres()
         self.bench.state.server = RUNNING
-        self.reload = Reload(self.bench.state, self.postgres, self.bench.clock, self.bench.log)
+        self.reload = Reload(self.bench.state, self.postgres, self.bench.clock, self.bench.log, lambda: None)
 
     async def decided(self) -> int:
         """How many reloads there were after another decision."""
