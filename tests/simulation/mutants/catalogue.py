@@ -79,7 +79,7 @@ MUTANTS = (
     Mutant(
         "a lock object that was made anew is believed",
         ("S1", "S2", "S4"),
-        (Patch(KNOWLEDGE, "observed", "if record.epoch < known.highest_epoch:", "if False:"),),
+        (Patch(KNOWLEDGE, "accident", "if record.epoch < known.highest_epoch:", "if False:"),),
     ),
     Mutant(
         "a ttl that somebody shortens counts from what it was",
