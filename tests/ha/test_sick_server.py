@@ -27,6 +27,7 @@ def test_a_frozen_postgresql_is_failed_over(scene: Scene) -> None:
     witness.verdict(new)
 
 
+@pytest.mark.long
 def test_a_server_without_a_free_connection_is_no_dead_one(scene: Scene) -> None:
     cluster, witness = scene.cluster, scene.witness
     taken = []
