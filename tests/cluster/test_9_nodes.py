@@ -89,8 +89,9 @@ def test_a_node_that_stood_still_comes_back_as_a_replica(cluster: Stage, witness
         witness.writes_anew(timeline, FRESH)
         time.sleep(max(0.0, began + 60 - time.monotonic()))
     finally:
+        thawed = time.clock_gettime(time.CLOCK_BOOTTIME)
         cluster.fault("thaw-node", node)
-    assert witness.verdict().seconds < TTL + SLACK
+    assert witness.verdict(thawed=thawed).seconds < TTL + SLACK
 
 
 @pytest.mark.long
@@ -102,28 +103,3 @@ def test_a_node_that_was_cut_off_comes_back_as_a_replica(cluster: Stage, witness
     finally:
         cluster.fault("heal", node)
     assert witness.verdict().seconds < TTL + SLACK
-
-
-@pytest.mark.long
-def test_a_primary_that_lost_the_api_alone_makes_no_second_one(cluster: Stage, witness: Witness) -> None:
-    """Its clients reach it all the time: it goes on by promise or stops in time, and never beside another."""
-    node = cluster.node(leader(cluster))
-    cluster.fault("cut", node, "--from", "api")
-    try:
-        time.sleep(3 * TTL)
-        witness.wrote(THROUGH)
-    finally:
-        cluster.fault("heal", node)
-    assert witness.verdict().seconds < TTL + SLACK
-
-
-@pytest.mark.long
-def test_an_api_that_is_away_for_a_minute_loses_nothing(cluster: Stage, witness: Witness) -> None:
-    cluster.fault("stop-api")
-    try:
-        time.sleep(60)
-    finally:
-        cluster.fault("start-api")
-    eventually("the API answers", lambda: cluster.cluster.lock().get("leader"))
-    witness.wrote(THROUGH)
-    assert witness.verdict().seconds < 60 + TTL + SLACK

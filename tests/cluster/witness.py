@@ -17,7 +17,7 @@ from pgherd_lab.demo.cluster import settled
 from pgherd_lab.demo.verdict import Gap, Row, longest_gap, lost, rows, unadmitted
 from tests.cluster.stage import Stage, eventually
 from tests.ha.harness.clients import Ack
-from tests.ha.harness.verdict import two_primaries
+from tests.ha.harness.verdict import after_thaw, two_primaries
 
 POD = "witness"
 THROUGH, FRESH = "through", "fresh"
@@ -68,12 +68,19 @@ class Witness:
     def timeline(self) -> int:
         return int(self.lines(THROUGH)[-1]["timeline"])
 
-    def verdict(self, limit: float = 240) -> Gap:
+    def verdict(self, limit: float = 240, thawed: float | None = None) -> Gap:
         """Settled again, nobody wrote beside another, no row is gone unadmitted; what the Service's client saw."""
         eventually("a settled cluster", lambda: settled(self.stage.cluster), limit)
         seen = {client: self.lines(client) for client in self.runs}
         receipts = self.stage.cluster.history()
-        assert two_primaries(_by_server(seen.values())) == []
+        acks = _by_server(seen.values())
+        if thawed is not None:
+            newest = max(ack.timeline for kept in acks.values() for ack in kept)
+            late = {server: after_thaw(kept, thawed, newest) for server, kept in acks.items()}
+            acks = {server: [ack for ack in kept if ack not in late[server]] for server, kept in acks.items()}
+            print(f"{sum(map(len, late.values()))} rows acknowledged between the thaw and the kill")
+        doubled = two_primaries(acks)
+        assert not doubled, doubled
         missing: list[Row] = []
         for client, run in self.runs.items():
             shown = self.stage.cluster.execute(POD, "python3", "/writer/writer.py", "ids", run, limit=60)

@@ -66,6 +66,7 @@ def test_a_container_that_dies_twice_costs_no_more_the_second_time(scene: Scene)
     scene.witness.verdict(new)
 
 
+@pytest.mark.long
 def test_a_member_killed_while_it_clones_becomes_a_replica(scene: Scene) -> None:
     other = scene.others[0]
     other.kill()
@@ -78,6 +79,7 @@ def test_a_member_killed_while_it_clones_becomes_a_replica(scene: Scene) -> None
     assert scene.witness.gap < 1.0
 
 
+@pytest.mark.long
 def test_a_member_killed_while_it_rewinds_becomes_a_replica(scene: Scene) -> None:
     old = scene.leader
     diverge(scene, old)

@@ -14,6 +14,7 @@ from tests.ha.harness.verdict import Scene, settled
 from tests.ha.harness.wait import eventually
 
 
+@pytest.mark.long
 def test_a_primary_that_loses_the_api_is_replaced_or_goes_on(scene: Scene) -> None:
     cluster, witness = scene.cluster, scene.witness
     cluster.cut_api(scene.leader)
@@ -25,6 +26,7 @@ def test_a_primary_that_loses_the_api_is_replaced_or_goes_on(scene: Scene) -> No
     witness.verdict(leader)
 
 
+@pytest.mark.long
 def test_a_primary_that_loses_the_others_goes_on(scene: Scene) -> None:
     cluster, witness = scene.cluster, scene.witness
     cluster.sever(scene.leader)

@@ -20,6 +20,8 @@ from tests.ha.harness.wait import eventually
 STEP = 1_000_000
 """Rows that each member's writer has for itself."""
 PAUSE = 0.004
+WAKING = 1.0
+"""Seconds that a thawed machine may take, on a busy one, until its fence has killed."""
 
 
 def two_primaries(acks: Mapping[str, Sequence[Ack]]) -> list[str]:
@@ -38,6 +40,14 @@ def two_primaries(acks: Mapping[str, Sequence[Ack]]) -> list[str]:
         if other[0] < one[0] or (other[0] == one[0] and other[1] != one[1]):
             found.append(f"{other[1]} wrote on timeline {other[0]} after {one[1]} on {one[0]}")
     return found
+
+
+def after_thaw(acks: Sequence[Ack], thawed: float, timeline: int) -> list[Ack]:
+    """The one exception of S1: what a machine that had stood still acknowledged on its old timeline before its fence
+    had run. Fails when that took longer than a fence takes."""
+    late = sorted((ack for ack in acks if ack.done >= thawed and ack.timeline < timeline), key=lambda ack: ack.done)
+    assert not late or late[-1].done - late[0].done < WAKING, f"{len(late)} rows after the thaw"
+    return late
 
 
 def unadmitted(lost: Sequence[Ack], receipts: Sequence[Mapping[str, Any]]) -> list[Ack]:

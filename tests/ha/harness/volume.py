@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from pathlib import Path
 
 from tests.ha.harness.net import run
 from tests.ha.harness.python import USER
+
+MEBIBYTE = 1024 * 1024
 
 
 class Volume:
@@ -24,14 +26,13 @@ class Volume:
         (path / "lost+found").rmdir()
         run("chown", f"{USER}:{USER}", str(path))
 
-    def free(self) -> int:
-        """Bytes."""
-        found = os.statvfs(self.path)
-        return found.f_bavail * found.f_frsize
-
     def fill(self) -> None:
-        with self._ballast.open("ab") as file:
-            os.posix_fallocate(file.fileno(), file.tell(), self.free())
+        """To the last block."""
+        with self._ballast.open("ab", buffering=0) as file:
+            for size in (MEBIBYTE, 4096):
+                with contextlib.suppress(OSError):
+                    while True:
+                        file.write(bytes(size))
 
     def empty(self) -> None:
         self._ballast.unlink()

@@ -330,6 +330,12 @@ MUTANTS = (
                 "    if view.server.process is not Process.STOPPED and not view.server.promoting:\n",
             ),
             Patch(
+                "decide/core.py",
+                "unsafe",
+                "    dead = view.server.process is Process.STOPPED\n",
+                "    dead = view.server.process is Process.STOPPED or view.server.promoting\n",
+            ),
+            Patch(
                 LOCK,
                 "Lock._obey",
                 "        if wanted == 0.0:\n",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.ha.harness.clients import Ack
-from tests.ha.harness.verdict import two_primaries, unadmitted
+from tests.ha.harness.verdict import after_thaw, two_primaries, unadmitted
 
 OLD, NEW = "m0", "m1"
 RECEIPT = {"from": {"member": OLD, "timeline": 1}, "to": {"member": NEW, "timeline": 2, "lsn": "0/200"}}
@@ -33,3 +33,10 @@ def test_a_lost_row_is_admitted_only_beyond_the_fork(timeline: int, lsn: int, ad
     lost = [row(1, timeline, lsn)]
     assert unadmitted(lost, [RECEIPT]) == ([] if admitted else lost)
     assert unadmitted(lost, []) == lost
+
+
+def test_what_a_thawed_machine_still_acknowledges_is_told_apart_and_bounded() -> None:
+    before, pending, new = row(1, 1), row(9.995, 1), row(10, 2)
+    assert after_thaw([before, pending, new], 10.0, 2) == [pending]
+    with pytest.raises(AssertionError, match="after the thaw"):
+        after_thaw([row(10, 1), row(12, 1)], 10.0, 2)
