@@ -126,7 +126,7 @@ def shown(run: store.Run) -> str:
 
 def write_report(folder: Path) -> None:
     kept = json.loads((folder / "versions.json").read_text())
-    found = store.read(folder)
+    found = store.current(store.read(folder))
     (folder / "table.md").write_text(table.report(found, kept["versions"], kept["machine"]))
     print("\n" + table.text(table.HEADER, [table.cells(line) for line in table.lines(found)]))
     idle = table.idle_cells(found)

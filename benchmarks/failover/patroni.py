@@ -24,8 +24,11 @@ psql -d "$1" -c "CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'" -c "CREATE DATA
 """
 
 
-def configuration(dynamic: Mapping[str, Any]) -> str:
-    """patroni.yml; `dynamic` is what differs between the variants (empty: Patroni's own defaults)."""
+def configuration(dynamic: Mapping[str, Any], local: Mapping[str, Any]) -> str:
+    """patroni.yml; `dynamic` and `local` (of its section postgresql) are what differs between the variants.
+
+    Both empty: Patroni's own defaults.
+    """
     return yaml.safe_dump(
         {
             "bootstrap": {
@@ -37,6 +40,7 @@ def configuration(dynamic: Mapping[str, Any]) -> str:
                 "post_bootstrap": "/etc/patroni/post-bootstrap",
             },
             "postgresql": {
+                **local,
                 "bin_dir": "/usr/lib/postgresql/17/bin",
                 "parameters": {"unix_socket_directories": "/tmp"},
                 "pg_hba": [
@@ -154,9 +158,9 @@ def services() -> list[dict[str, Any]]:
     ]
 
 
-def objects(dynamic: Mapping[str, Any]) -> list[dict[str, Any]]:
+def objects(dynamic: Mapping[str, Any], local: Mapping[str, Any]) -> list[dict[str, Any]]:
     """All but the StatefulSet."""
-    data = {"patroni.yml": configuration(dynamic), "post-bootstrap": CREATE_USER}
+    data = {"patroni.yml": configuration(dynamic, local), "post-bootstrap": CREATE_USER}
     return [
         *rights(), *services(),
         secret(SCOPE, {SUPERUSER: "bench-superuser", REPLICATION: "bench-replication"}),

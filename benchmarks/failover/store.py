@@ -46,6 +46,11 @@ def read(folder: Path) -> list[Run]:
     return found
 
 
+def current(runs: Iterable[Run]) -> list[Run]:
+    """Without those that a person has marked as superseded, and said there why; they stay in the file."""
+    return [run for run in runs if not run.get("superseded")]
+
+
 def append(folder: Path, run: Run) -> None:
     with (folder / "runs.jsonl").open("a") as file:
         file.write(json.dumps(run) + "\n")
@@ -78,7 +83,7 @@ def plan(done: Iterable[Run], wanted: Mapping[str, int], contenders: Sequence[st
 
     Failed runs count as done: they are results. What a contender does not offer is tried once more each time.
     """
-    counts = Counter((run["fault"], run["contender"]) for run in done if run["outcome"] != "not run")
+    counts = Counter((run["fault"], run["contender"]) for run in current(done) if run["outcome"] != "not run")
     rounds = max(wanted.values(), default=0)
     return [
         (fault, contender)

@@ -25,6 +25,7 @@ def run(fault: str, contender: str, outcome: str = "measured") -> Run:
         pytest.param([run("x", "p", "failed")], {"x": 1}, [("x", "q")], id="a failed run is a result"),
         pytest.param([run("x", "p", "not run")], {"x": 1}, [("x", "p"), ("x", "q")], id="not offered is no run"),
         pytest.param([run("x", "p")] * 3 + [run("x", "q")], {"x": 1}, [], id="more than wanted"),
+        pytest.param([{**run("x", "p"), "superseded": "why"}], {"x": 1}, [("x", "p"), ("x", "q")], id="superseded"),
         pytest.param([run("other", "p")], {}, [], id="nothing wanted"),
     ],
 )  # fmt: skip
