@@ -36,13 +36,13 @@ class Interruptions:
         leader, lost = self.cluster.members[record.leader], world.random.choice(members).member
         length, later = world.between(2.0, 20.0), world.between(0.3, 6.0)
         self._cut([(leader.name, lost), (lost, leader.name)], length)
-        text = f"nothing passes between {leader.name} and {lost}, {later:.1f} s later"
         if world.chance(0.5):
             others = [*(name for name in self.cluster.names if name != leader.name), API]
-            world.after(later, lambda: self._isolate(leader.name, others, ("to", "from"), length))
-            return f"{text} nor between {leader.name} and anybody"
+            soon = world.between(0.0, 1.5)  # before the loss can be written
+            world.after(soon, lambda: self._isolate(leader.name, others, ("to", "from"), length))
+            return f"nothing passes between {leader.name} and {lost}, {soon:.1f} s later nor to anybody"
         world.after(later, lambda: self._power_off(leader, length))
-        return f"{text} the node of {leader.name} is off"
+        return f"nothing passes between {leader.name} and {lost}, {later:.1f} s later the node of {leader.name} is off"
 
     def _at_write(self, due: Callable[[str, Lease, Lease], bool], act: Callable[[str, Lease], None]) -> None:
         """Once, at the next write of the lock for which `due` says so."""

@@ -63,6 +63,8 @@ class Checks:
         """Of every write: a record with one of them is a restored one, and makes nobody a holder."""
         self._acked: Data | None = None
         """The line up to the last commit that a client was told of."""
+        self._line: Data | None = None
+        """Where the last promotion began: whoever is not on it, has been left behind."""
         self._inherits = False
         """The lease that was taken last had a synchronous set: its taker has every acknowledged commit."""
         self.acknowledged_synchronously = 0
@@ -201,10 +203,11 @@ class Checks:
         record = self._cluster.store.lock.value.record
         if record is not None and record.sync is not None and record.sync.members:
             self.acknowledged_synchronously += 1
-        if self._acked is None or data.holds(self._acked) or not self._inherits:
-            self._acked = data
-        elif not self._acked.holds(data):
+        if self._acked is not None and self._acked.holds(data):
+            return
+        if self._inherits and self._line is not None and not data.holds(self._line):
             self._fail(f"S3 {data.position} is acknowledged on a line that the cluster has left by then")
+        self._acked = data
 
     def _publishing(self, who: str, after: Lease) -> None:
         """Clients are sent where writes were accepted, on the timeline that the lease names.
@@ -253,7 +256,9 @@ class Checks:
 
     def promoted(self, data: Data) -> None:
         """From now on what counts is on this branch."""
-        self._acked = data
+        self._line = data
+        if not self._promised:
+            self._acked = None
 
     def started(self, member: str, data: Data, writable: bool, source: str | None) -> None:
         """S5: nobody starts to follow a primary whose line it is not on."""

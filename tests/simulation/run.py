@@ -25,6 +25,8 @@ class Outcome:
     seconds: float
     """Virtual time that it took."""
     primaries: int
+    synchronous: int
+    """Moments at which commits were acknowledged with a synchronous set."""
     story: tuple[str, ...] = ()
 
 
@@ -57,7 +59,15 @@ def run(seed: int, trace: bool = False) -> Outcome:
             container.end_agent()
         shutil.rmtree(folder, ignore_errors=True)
         gc.enable()
-    return Outcome(seed, violation, tuple(happened), world.now, cluster.checks.primaries, tuple(world.events))
+    return Outcome(
+        seed,
+        violation,
+        tuple(happened),
+        world.now,
+        cluster.checks.primaries,
+        cluster.checks.acknowledged_synchronously,
+        tuple(world.events),
+    )
 
 
 def _story(world: World, cluster: Cluster, faults: Faults, happened: list[str]) -> None:

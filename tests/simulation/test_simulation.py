@@ -25,6 +25,7 @@ def test_no_seed_violates_an_invariant(seeds: int) -> None:
         pytest.fail(f"{len(bad)} of {len(found)} seeds\n" + "\n".join(lines), pytrace=False)
     primaries = sum(outcome.primaries for outcome in found)
     assert primaries > seeds, "hardly anything happened"
+    assert sum(outcome.synchronous for outcome in found) > 20 * seeds, "hardly anything was replicated synchronously"
     print(f"{len(found)} seeds, {primaries} primaries, {sum(o.seconds for o in found) / 3600:.1f} virtual hours")
 
 

@@ -364,6 +364,10 @@ def voting(cut_off: str = "n", **words: Any) -> View:
     [
         pytest.param(voting(cut_off=""), "cutting-off", id="not cut off itself"),
         pytest.param(voting(cut_off="older"), "cutting-off", id="cut off from an earlier lease"),
+        pytest.param(
+            voting(cut_off="", m2={"role": "primary"}), "primary-answers", id="no vote while somebody runs as primary"
+        ),
+        pytest.param(voting(cut_off="", m2={"holds_until": 3.0}), "holder-answers", id="no vote while one holds"),
         pytest.param(voting(), "counting-votes", id="the other is not cut off"),
         pytest.param(voting(m2={"cut_off": "older"}), "counting-votes", id="the other's is of an earlier lease"),
         pytest.param(voting(m2={"cut_off": "n"}), "lease-expired", id="both are"),

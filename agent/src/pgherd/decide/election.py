@@ -95,8 +95,7 @@ def decide(view: View, now: float) -> Decision | None:
     if compare.identified(view) is None:
         return found_cluster(view, record, way, now)
     if synchronous.cuts_off(view, record):
-        text = f"{way.reason.text}; ending the WAL receiver, so that the own position is final (S3)"
-        return Decision((CutOff(record.nonce), PollPeers()), Reason("cutting-off", text), now + 0.1)
+        return cut_off(view, record, way, now)
     why = able(view, record)
     if why is not None:
         return forced.answered(view, record, prepare(view, way, why), why, now)
@@ -169,6 +168,31 @@ def unfit(view: View, record: Lease, who: Standby, position: Position, history: 
     return None
 
 
+def cut_off(view: View, record: Lease, way: Opening, now: float) -> Decision:
+    """A vote is wanted: given only once nobody says that the holder is there, since commits wait for who gave one."""
+    if compare.heard(view, way.since, but=record.leader) is None:
+        return Decision((PollPeers(),), Reason("asking", f"{way.reason.text}; asking the others"), now + 0.5)
+    text = f"{way.reason.text}; ending the WAL receiver, so that the own position is final (S3)"
+    return contested(view, way, now) or Decision(
+        (CutOff(record.nonce), PollPeers()), Reason("cutting-off", text), now + 0.1
+    )
+
+
+def contested(view: View, way: Opening, now: float) -> Decision | None:
+    """Somebody says that the lease is not to be had."""
+    for status in compare.answers(view, way.since):
+        if status.role == "primary":
+            return Decision((PollPeers(),), Reason("primary-answers", f"{status.member} runs as primary"), now + 0.5)
+        if status.holds_until > 0 and (way.reason.code == forced.CODE or not way.proof):
+            return Decision(
+                (PollPeers(),), Reason("holder-answers", f"{status.member} says that it holds the lease"), now + 0.5
+            )
+        if status.promised_until > 0 and not way.proof:
+            text = f"{status.member} has promised the holder not to take the lease for {status.promised_until:.1f} s"
+            return Decision((PollPeers(),), Reason("promised-away", text), now + 0.5)
+    return None
+
+
 def race(view: View, record: Lease, way: Opening, now: float) -> Decision:
     """All peers were asked since the lease opened: who is best takes, the others give it a head start."""
     if way.reason.code == "handover":
@@ -177,16 +201,9 @@ def race(view: View, record: Lease, way: Opening, now: float) -> Decision:
     ended = compare.heard(view, way.since, but=None if force else record.leader)
     if ended is None:
         return Decision((PollPeers(),), Reason("asking", f"{way.reason.text}; asking the others"), now + 0.5)
-    for status in compare.answers(view, way.since):
-        if status.role == "primary":
-            return Decision((PollPeers(),), Reason("primary-answers", f"{status.member} runs as primary"), now + 0.5)
-        if status.holds_until > 0 and (force or not way.proof):
-            return Decision(
-                (PollPeers(),), Reason("holder-answers", f"{status.member} says that it holds the lease"), now + 0.5
-            )
-        if status.promised_until > 0 and not way.proof:
-            text = f"{status.member} has promised the holder not to take the lease for {status.promised_until:.1f} s"
-            return Decision((PollPeers(),), Reason("promised-away", text), now + 0.5)
+    contest = contested(view, way, now)
+    if contest is not None:
+        return contest
     outside = outsider(view, record, way)
     if outside is not None:
         return Decision(
