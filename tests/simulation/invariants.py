@@ -257,7 +257,7 @@ class Checks:
     def promoted(self, data: Data) -> None:
         """From now on what counts is on this branch."""
         self._line = data
-        if not self._promised:
+        if not self._inherits:
             self._acked = None
 
     def started(self, member: str, data: Data, writable: bool, source: str | None) -> None:
@@ -304,8 +304,10 @@ class Checks:
         tags = self._cluster.tags
         free = {member.name for member in others if not never_leads(tags, member.name)}
         free -= {member.name for member in others if cascades(tags, member.name)}
-        well = free <= named and all(self._streams(member.container) for member in others)
-        return well and self._synchronous(record, leader, len(free))
+        if not free <= named or not all(self._streams(member.container) for member in others):
+            return False
+        direct = [m for m in others if not never_leads(tags, m.name) and self._follows(m.container, record.leader)]
+        return self._synchronous(record, leader, len(direct))
 
     def _synchronous(self, record: Lease, leader: Container, others: int) -> bool:
         """The set is as large as it should be, and commits wait for it and for nobody else."""
@@ -317,6 +319,11 @@ class Checks:
         size = others if wanted.mode == "quorum" else min(wanted.count, others)
         whole = len(sync.members) == size and sync.votes == min(wanted.count, others)
         return whole and instance is not None and instance.rules == (rule,)
+
+    @staticmethod
+    def _follows(container: Container | None, leader: str) -> bool:
+        instance = container.fence.instance if container else None
+        return instance is not None and instance.following == leader
 
     @staticmethod
     def _streams(container: Container | None) -> bool:
