@@ -38,7 +38,7 @@ class Interruptions:
         self._cut([(leader.name, lost), (lost, leader.name)], length)
         if world.chance(0.5):
             others = [*(name for name in self.cluster.names if name != leader.name), API]
-            soon = world.between(0.0, 1.5)  # before the loss can be written
+            soon = world.between(0.8, 2.4)  # as the loss is about to be written
             world.after(soon, lambda: self._isolate(leader.name, others, ("to", "from"), length))
             return f"nothing passes between {leader.name} and {lost}, {soon:.1f} s later nor to anybody"
         world.after(later, lambda: self._power_off(leader, length))
