@@ -1,7 +1,7 @@
 """A person's maintenance: a pause is asked for, PostgreSQL is stopped and started by hand, the pause ends.
 
-What happens to a paused cluster is what happens to any; and at the two moments that matter, when the pause is recorded
-and when it is cleared, the leader may be cut off or hang.
+What happens to a paused cluster is what happens to any; and at the moments that matter, when the pause is recorded, while
+it holds and when it is cleared, the leader may be cut off or hang.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Maintenance:
         length = self._world.between(3.0, 25.0)
         self._trouble()
         self._wish(True)
+        self._world.after(self._world.between(0.5, length / 2), self._trouble)
         if self._world.chance(0.6):
             self._world.after(self._world.between(0.5, length), self._stop_by_hand)
         self._world.after(length, self._end)
