@@ -1,7 +1,7 @@
 """A person's maintenance: a pause is asked for, PostgreSQL is stopped and started by hand, the pause ends.
 
-What happens to a paused cluster is what happens to any; and at the moments that matter, when the pause is recorded, while
-it holds and when it is cleared, the leader may be cut off or hang.
+What happens to a paused cluster is what happens to any; and at the moments that matter, when the pause is recorded,
+while it holds and when it is cleared, the leader may be cut off or hang.
 """
 
 from __future__ import annotations
