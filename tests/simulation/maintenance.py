@@ -1,15 +1,17 @@
 """A person's maintenance: a pause is asked for, PostgreSQL is stopped and started by hand, the pause ends.
 
-What happens to a paused cluster is what happens to any; and at the two moments that matter, when the pause is recorded
-and when it is cleared, the leader may be cut off or hang.
+What happens to a paused cluster is what happens to any; and at the moments that matter, when the pause is recorded,
+while it holds and when it is cleared, the leader may be cut off or hang.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pgherd.decide.maintenance import declared_dead
+from pgherd.model.lease import Lease
 from tests.simulation.api import through_annotations
 from tests.simulation.world import API
 
@@ -31,6 +33,7 @@ class Maintenance:
         length = self._world.between(3.0, 25.0)
         self._trouble()
         self._wish(True)
+        self._world.after(self._world.between(0.5, length / 2), self._trouble)
         if self._world.chance(0.6):
             self._world.after(self._world.between(0.5, length), self._stop_by_hand)
         self._world.after(length, self._end)
@@ -41,9 +44,24 @@ class Maintenance:
         self._faults.configure()
 
     def _end(self) -> None:
-        self._trouble()
+        if self._world.chance(0.5):
+            self._cluster.store.written.append(self._lose_the_reply())
+        else:
+            self._trouble()
         self._wish(False)
         self._world.after(PATIENCE, self._look_for_the_holder)
+
+    def _lose_the_reply(self) -> Callable[[str, Lease | None, Lease], None]:
+        """The write that ends the pause has its effect, and its sender does not hear of it."""
+        done = False
+
+        def written(who: str, before: Lease | None, after: Lease) -> None:
+            nonlocal done
+            if not done and before is not None and before.pause and not after.pause and before.leader == who:
+                done = True
+                self._faults.cut([(API, who)], self._world.between(5.0, 20.0))
+
+        return written
 
     def _trouble(self) -> None:
         """The leader's next write may be lost, or its reply; and a little later its agent may hang."""
