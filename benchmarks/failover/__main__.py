@@ -17,7 +17,7 @@ from benchmarks.failover.stage import Client, prepare
 from pgherd_lab import __version__, containers
 from pgherd_lab import image as images
 from pgherd_lab.cluster import Lab
-from pgherd_lab.demo.console import Failed, fail, output, say, step, wait
+from pgherd_lab.demo.console import Failed, output, say, step, wait
 from pgherd_lab.errors import LabError
 from pgherd_lab.locks import locked
 from pgherd_lab.paths import agent_folder, state_folder
@@ -144,15 +144,27 @@ def compare(names: Sequence[str], wanted: dict[str, int], results: Path) -> None
         for fault, name in store.plan(store.read(folder), wanted, names)
         if fault != faults.IDLE or name == names[0]  # all of them in the same minutes
     ]
+    try:
+        carry_out(comparison, todo, folder)
+    finally:
+        write_report(folder)
+
+
+def carry_out(comparison: Comparison, todo: Sequence[tuple[str, str]], folder: Path) -> None:
+    """Every run is kept as soon as it is over; what a contender does not offer is asked for once."""
+    missing: set[tuple[str, str]] = set()
     for number, (fault, name) in enumerate(todo, 1):
+        if (fault, name) in missing:
+            continue
         comparison.calm(name)
         step(f"{number} of {len(todo)}: {fault}, {name}")
         for run in comparison.run(fault, name):
             store.append(folder, run)
             say(shown(run))
+            if run["outcome"] == "not run":
+                missing.add((fault, name))
             if run["outcome"] == "failed" or run.get("whole_after", 0) is None:
-                comparison.renew(name)
-    write_report(folder)
+                comparison.renew(run["contender"])
 
 
 def split(text: str, known: Sequence[str], what: str) -> list[str]:
@@ -161,6 +173,11 @@ def split(text: str, known: Sequence[str], what: str) -> list[str]:
     if unknown:
         raise click.BadParameter(f"{', '.join(unknown)}: no such {what}; there are {', '.join(known)}")
     return [name for name in known if name in names]
+
+
+def stopped(text: str) -> int:
+    print(f"\nbench-failover: {text}", file=sys.stderr, flush=True)
+    return 1
 
 
 @click.command()
@@ -204,7 +221,9 @@ def main(fault_names: str, names: str, number: int | None, results: Path, only_t
         with locked(state_folder() / "bench.lock", "another comparison on this lab", say, 60):
             compare(split(names, contenders.NAMES, "contender"), wanted, results)
     except (Failed, LabError) as error:
-        sys.exit(fail(str(error)))
+        sys.exit(stopped(str(error)))
+    except KeyboardInterrupt:
+        sys.exit(stopped("stopped; the same command continues"))
     finally:
         if not keep_up:
             Lab(say=say).down()

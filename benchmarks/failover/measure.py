@@ -53,12 +53,20 @@ def through_service(acknowledged: Iterable[Row]) -> list[Row]:
     return [row for row in acknowledged if row.writer == "service"]
 
 
-def longest_gap(acknowledged: Sequence[Row], since: float, until: float) -> Gap:
+def longest_gap(acknowledged: Iterable[Row], since: float, until: float) -> Gap:
     """Between acknowledgements of the client through the Service; at `until` a gap that is open is counted so far.
 
     A gap counts if it ends after `since`, with the part before it: the client's last acknowledgement may be earlier.
     """
-    times = sorted(row.acked for row in through_service(acknowledged) if row.acked <= until)
+    return _longest(sorted(row.acked for row in through_service(acknowledged) if row.acked <= until), since, until)
+
+
+def longest_silence(acknowledged: Iterable[Row], since: float, until: float) -> Gap:
+    """The same for all writers together: without the time that the Service's route took to follow."""
+    return _longest(sorted(row.acked for row in acknowledged if row.acked <= until), since, until)
+
+
+def _longest(times: Sequence[float], since: float, until: float) -> Gap:
     if not times:
         return Gap(until - since, since, False)
     gaps = [Gap(after - before, before) for before, after in pairwise(times) if after > since]

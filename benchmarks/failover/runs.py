@@ -76,12 +76,18 @@ def strike(fault: Fault, client: Client, run: str, result: Run) -> list[float]:
     return instants
 
 
+def gap(acknowledged: list[measure.Row], since: float, until: float) -> dict[str, Any]:
+    """`seconds` is the client's through the Service, `any_session` without the way of the Service's route."""
+    found = measure.longest_gap(acknowledged, since, until)
+    silence = measure.longest_silence(acknowledged, since, until)
+    return {"seconds": round(found.seconds, 3), "ended": found.ended, "any_session": round(silence.seconds, 3)}
+
+
 def account(client: Client, run: str, result: Run, windows: list[tuple[str, float, float]]) -> None:
     """What the writers' file and the table say, into `result`."""
     acknowledged = client.rows(run)
     missing = measure.lost(acknowledged, client.present(run))
-    gaps = {name: measure.longest_gap(acknowledged, since, until) for name, since, until in windows}
-    result["gaps"] = {name: {"seconds": round(gap.seconds, 3), "ended": gap.ended} for name, gap in gaps.items()}
+    result["gaps"] = {name: gap(acknowledged, since, until) for name, since, until in windows}
     result["acknowledged"] = len(acknowledged)
     result["lost"] = len(missing)
     result["two_primaries"] = round(measure.overlap(measure.intervals(acknowledged)), 3)

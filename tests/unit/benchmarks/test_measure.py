@@ -45,6 +45,12 @@ def test_the_longest_gap(since: float, until: float, expected: Gap) -> None:
         assert found.began == pytest.approx(expected.began)
 
 
+def test_the_silence_of_all_writers_ends_before_the_service_leads_to_the_new_primary() -> None:
+    rows = [*stream("service", 0.0, 2.0), *stream("service", 7.0, 12.0, B), *stream("new:b", 4.0, 12.0, B)]
+    assert measure.longest_gap(rows, 2.0, 12.0).seconds == pytest.approx(5.0)
+    assert measure.longest_silence(rows, 2.0, 12.0).seconds == pytest.approx(2.0)
+
+
 def test_a_client_that_never_was_acknowledged_is_one_open_gap() -> None:
     assert measure.longest_gap(stream("old:a", 0, 9), 1.0, 9.0) == Gap(8.0, 1.0, False)
 

@@ -331,3 +331,11 @@ def test_data_that_are_there_already_are_promoted_above_their_own_timeline() -> 
 def test_a_data_directory_that_cannot_be_used_is_never_initialised_over(data: Data) -> None:
     decision = decide(new(EMPTY, server=Server(data=data)), NOW)
     assert decision.actions == ()
+
+
+def test_what_the_former_holder_says_that_it_has_is_at_risk() -> None:
+    """More than it had published in the lease."""
+    beyond = status("m0", role="replica", position=Position(2, 5700))
+    found = decide(ended(peers=(peer("m0", beyond, NOW), peer("m2", status("m2"), NOW))), NOW + 1)
+    [write] = [each for each in found.actions if isinstance(each, WriteLease)] or [None]
+    assert write is not None and write.at_risk == 700

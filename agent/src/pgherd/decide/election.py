@@ -313,9 +313,15 @@ def take(view: View, record: Lease, way: Opening, losers: tuple[Loser, ...]) -> 
         pause=same and paused(view, record),
     )  # fmt: skip
     kept = synchronous.complete(record, synchronous.standby(view.member, server.incarnation))
-    at_risk = max(0, record.optime - server.position.lsn) if server.position and not kept else 0
+    newest = max([record.optime, *(said.position.lsn for said in last_words(view, record) if said.position)])
+    at_risk = max(0, newest - server.position.lsn) if server.position and not kept else 0
     action: Action = WriteLease(WriteKind.TAKE, new, losers, at_risk)
     return Decision((action,), way.reason)
+
+
+def last_words(view: View, record: Lease) -> list[MemberStatus]:
+    """What the former holder says of itself, if it answers."""
+    return [status for status in compare.answers(view) if status.member == record.leader]
 
 
 def found_cluster(view: View, record: Lease, way: Opening, now: float) -> Decision | None:
