@@ -196,6 +196,23 @@ def status(form: str, **asked: str | None) -> None:
     click.echo(show.document(shown, form))
 
 
+@pgherd.command("what-if")
+@of_cluster
+@click.argument("member")
+@click.option("-f", "--format", "form", type=click.Choice(["text", "json", "yaml"]), default="text", show_default=True)
+def what_if(member: str, form: str, **asked: str | None) -> None:
+    """Say what would happen if MEMBER disappeared now: who leads, from when, what is at risk, why not the others.
+
+    By the same decisions that the agents make, on what each of them says of itself at this moment. Nothing happens.
+    """
+    from pgherd.cli import observe, show, supposed
+
+    found = supposed.consequence(perform(observe.look(find_target(**asked))), member)
+    if isinstance(found, str):
+        raise click.ClickException(found)
+    click.echo(supposed.text(found) if form == "text" else show.document(found, form))
+
+
 @pgherd.command()
 @click.option("-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def version(form: str) -> None:
