@@ -17,6 +17,7 @@ from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen
 from pgherd.model.lease import Candidate, Holder, Lease
 from pgherd.model.parameters import Change
 from pgherd.model.position import Position
+from pgherd.model.request import Request, Stage, Verb
 from pgherd.model.synchronous import Standby, Synchronous
 from tests.unit.cli.observations import STREAMS, TARGET, observation
 from tests.unit.decide.views import SYSTEM, lease, pod, status
@@ -214,3 +215,15 @@ def test_the_printed_table_is_whole_without_a_terminal(capsys: pytest.CaptureFix
     show.members(table(seen), seen.lock.record, show.console())
     said = capsys.readouterr().out
     assert long in said and "Cluster: demo (7000)" in said and "Lease: epoch 5" in said
+
+
+def test_what_people_asked_for_is_below_the_table() -> None:
+    asked = (
+        Request("r1", Verb.SWITCHOVER, "m1", not_before="2026-01-31T22:00:00+00:00"),
+        Request("r2", Verb.RESTART, "m2", state=Stage.RUNNING),
+    )
+    below = show.footer(table(observation(requests=asked)), lease())
+    assert below.splitlines()[-2:] == [
+        "Switchover to m1 not before 2026-01-31T22:00:00+00:00: pending (r1)",
+        "Restart of m2: running (r2)",
+    ]

@@ -14,9 +14,10 @@ from pgherd.kubernetes.client import connect
 from pgherd.kubernetes.open import KINDS, open_config
 from pgherd.kubernetes.pods import ClusterPods
 from pgherd.kubernetes.requests import ConfigMapRequests
-from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen, Refused
+from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen, Refused, StoreError
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Pod
+from pgherd.model.request import Request
 from pgherd.model.settings import LOCKS, KubernetesSettings
 from pgherd.rest.client import PeerClient
 
@@ -38,6 +39,8 @@ class Observation(msgspec.Struct, frozen=True):
     """By member: its own words, None when it did not answer; no entry when it was not asked."""
     why: Mapping[str, str] = {}
     """By member that did not answer: what happened."""
+    requests: tuple[Request, ...] = ()
+    """What people asked for and is not finished."""
 
 
 class Api:
@@ -76,6 +79,14 @@ class Api:
         found, _ = await self._pods.begin()
         return found
 
+    async def asked(self) -> tuple[Request, ...]:
+        """Who may not read the requests sees the rest all the same."""
+        try:
+            seen = await self.requests.read(LIMIT)
+        except StoreError:
+            return ()
+        return tuple(request for request in seen.requests if not request.finished)
+
     async def write_config(self, annotations: Mapping[str, str | None], version: str) -> None:
         """Compare-and-swap of annotations of the configuration object, once it was read."""
         await self._configs[0].write(annotations, version, LIMIT)
@@ -104,9 +115,9 @@ async def opened(target: Target) -> AsyncIterator[Api]:
 async def look(target: Target) -> Observation:
     """Everything that the table shows. Raises InvalidSetting, StoreError, NoCluster."""
     async with opened(target) as api:
-        lock, config, pods = await asyncio.gather(api.lock(), api.config(), api.pods())
+        lock, config, pods, asked = await asyncio.gather(api.lock(), api.config(), api.pods(), api.asked())
         _exists(target, api.namespace, lock, config, pods)
-        observation = Observation(target, api.namespace, lock, config, pods)
+        observation = Observation(target, api.namespace, lock, config, pods, requests=asked)
     if target.certificates is None:
         return observation
     answers, why = await _ask(target, target.certificates, tuple(seen.pod for seen in pods))

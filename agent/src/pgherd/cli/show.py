@@ -93,6 +93,7 @@ def footer(shown: Table, lease: Lease | None, now: datetime | None = None) -> st
             parts.append("The end of maintenance is wanted, and not recorded by the leader yet")
     elif shown.pause_wanted:
         parts.append("Maintenance mode: wanted; it holds when the leader has recorded it")
+    parts += shown.requests
     if any(row.state == "not asked" for row in shown.members):
         parts.append("The agents were not asked (no certificates): state and lag are what the lock says")
     return "\n".join(parts)

@@ -11,10 +11,12 @@ from pgherd.kubernetes.store import PodSeen
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus
 from pgherd.model.parameters import Change
+from pgherd.model.request import Request, Verb
 from pgherd.model.settings import InvalidSetting, read_configuration
 from pgherd.model.slots import slot_name
 from pgherd.rest.health import streams_from_holder, synchronous_role
 
+MEMBERS = (Verb.RESTART, Verb.RELOAD, Verb.REINITIALIZE)
 SHOWN = ("lost", "unready", "refused")
 """States of slots that a person should see."""
 
@@ -53,6 +55,8 @@ class Table(msgspec.Struct, frozen=True):
     paused: bool
     trouble: str
     members: tuple[Row, ...]
+    requests: tuple[str, ...] = ()
+    """What people asked for and is not finished, a line each."""
     pause_wanted: bool | None = None
     """What the configuration says; it holds, and ends, when the leader has recorded it (`paused`)."""
 
@@ -76,6 +80,7 @@ def table(seen: Observation) -> Table:
         paused=bool(lease and lease.pause),
         trouble=seen.lock.trouble,
         members=tuple(_row(seen, name, pods.get(name)) for name in names),
+        requests=tuple(_asked(request) for request in seen.requests),
         pause_wanted=pause_wanted(seen),
     )
 
@@ -88,6 +93,13 @@ def pause_wanted(seen: Observation) -> bool | None:
         return read_configuration(seen.config.config).pause
     except InvalidSetting:
         return None
+
+
+def _asked(request: Request) -> str:
+    what = request.verb.value.capitalize() + (f" of {request.member}" if request.verb in MEMBERS else "")
+    to = f" to {request.member}" if request.member and request.verb not in MEMBERS else ""
+    at = f" not before {request.not_before}" if request.not_before else ""
+    return f"{what}{to}{at}: {request.state.value} ({request.id})"
 
 
 def _row(seen: Observation, name: str, found: PodSeen | None) -> Row:
