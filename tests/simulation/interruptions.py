@@ -23,8 +23,6 @@ class Interruptions:
     @abstractmethod
     def _thaw(self, container: Container) -> None: ...
     @abstractmethod
-    def _cut(self, pairs: list[tuple[str, str]], length: float) -> None: ...
-    @abstractmethod
     def _isolate(self, member: str, others: list[str], ways: tuple[str, ...], length: float) -> None: ...
 
     def lose_synchronous(self) -> str:
@@ -35,7 +33,7 @@ class Interruptions:
             return "nothing: there is no synchronous set"
         leader, lost = self.cluster.members[record.leader], world.random.choice(members).member
         length, later = world.between(2.0, 20.0), world.between(0.3, 6.0)
-        self._cut([(leader.name, lost), (lost, leader.name)], length)
+        self.cluster.cut({(leader.name, lost), (lost, leader.name)}, length)
         if world.chance(0.5):
             others = [*(name for name in self.cluster.names if name != leader.name), API]
             soon = world.between(0.8, 2.4)  # as the loss is about to be written
@@ -64,7 +62,7 @@ class Interruptions:
         if record is None or record.leader not in self.cluster.members or not members:
             return "nothing: there is no synchronous set"
         leader, lost, length = record.leader, world.random.choice(members).member, self._length()
-        self._cut([(leader, lost), (lost, leader)], world.between(2.0, 4.0))
+        self.cluster.cut({(leader, lost), (lost, leader)}, world.between(2.0, 4.0))
         entered: list[str] = []
 
         def enters(who: str, before: Lease, after: Lease) -> bool:
@@ -75,7 +73,7 @@ class Interruptions:
 
         def interrupt(who: str, after: Lease) -> None:
             for name in entered:
-                self._cut([(who, name), (name, who)], length)
+                self.cluster.cut({(who, name), (name, who)}, length)
             if world.chance(0.5):
                 self._isolate(who, [API], ("to",), length)
             else:
@@ -96,7 +94,7 @@ class Interruptions:
 
         def interrupt(who: str, after: Lease) -> None:
             for each in after.sync.members if after.sync else ():
-                self._cut([(who, each.member), (each.member, who)], length)
+                self.cluster.cut({(who, each.member), (each.member, who)}, length)
             world.after(world.between(0.5, 3.0), lambda: self._power_off(self.cluster.members[who], length))
 
         self._at_write(takes, interrupt)

@@ -59,7 +59,7 @@ class Maintenance:
             nonlocal done
             if not done and before is not None and before.pause and not after.pause and before.leader == who:
                 done = True
-                self._faults.cut([(API, who)], self._world.between(5.0, 20.0))
+                self._cluster.cut({(API, who)}, self._world.between(5.0, 20.0))
 
         return written
 
@@ -70,7 +70,7 @@ class Maintenance:
             return
         name, length = record.leader, world.between(5.0, 20.0)
         way = (name, API) if world.chance(0.5) else (API, name)
-        world.after(world.between(0.0, 0.1), lambda: self._faults.cluster.cut({way}, length))
+        world.after(world.between(0.0, 0.1), lambda: self._cluster.cut({way}, length))
         container = self._cluster.members[name].container
         if container is not None and world.chance(0.7):
             world.after(world.between(0.02, 1.5), lambda: self._freeze(container, length))

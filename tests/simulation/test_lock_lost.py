@@ -11,7 +11,7 @@ import pytest
 from pgherd.kubernetes.store import ConfigSeen, LockSeen
 from pgherd.model.lease import Lease
 from tests.simulation.api import Store
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import Cluster, Configured
 from tests.simulation.member import Container
 from tests.simulation.world import API, World
 
@@ -23,7 +23,8 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.world = World(5, trace=True)
-        self.cluster = Cluster(self.world, 3, (TTL, 3.0, 3.0), folder)
+        self.cluster = Cluster(self.world, 3, Configured((TTL, 3.0, 3.0)), folder)
+        self.cluster.tags = {}  # everybody may lead, and streams from the leader
         self.cluster.start()
         self.until_settled()
         self.leader = self.record.leader or ""

@@ -56,10 +56,10 @@ MUTANTS = (
             Patch(
                 ELECTION,
                 "opening",
-                "    ends = takeable_at(known)\n",
+                "    ends = min(takeable_at(known), untaken or takeable_at(known))\n",
                 "    if record.holder and all(pod.uid != record.holder.uid for pod in view.pods):\n"
                 '        return Opening(known.first_seen, Reason("container-dead", "the pod is gone"), True)\n'
-                "    ends = takeable_at(known)\n",
+                "    ends = min(takeable_at(known), untaken or takeable_at(known))\n",
             ),
         ),
     ),

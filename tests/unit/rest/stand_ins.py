@@ -19,7 +19,9 @@ from pgherd.model.lease import Holder, Lease
 from pgherd.model.member import MemberStatus, Peer
 from pgherd.model.position import Position
 from pgherd.model.promises import Question, Verdict
+from pgherd.model.request import Request, Stage, Verb
 from pgherd.model.settings import Configuration
+from pgherd.rest.asking import Body
 
 MB = 1 << 20
 LEASE = Lease(
@@ -60,10 +62,20 @@ class Source:
     frozen: bool = False
     asked: list[Question] = field(default_factory=list)
     refused: str = ""
+    requests: list[tuple[Verb, Body, str]] = field(default_factory=list)
+    stage: Stage = Stage.DONE
+    why: str = ""
+    trouble: Exception | None = None
 
     def promise(self, asked: Question) -> Verdict:
         self.asked.append(asked)
         return Verdict(self.status.member, self.status.uid, self.refused)
+
+    async def ask(self, verb: Verb, body: Body, by: str) -> Request:
+        self.requests.append((verb, body, by))
+        if self.trouble is not None:
+            raise self.trouble
+        return Request("r1", verb, state=self.stage, reason=self.why)
 
     async def refresh(self) -> None:
         self.refreshed += 1

@@ -28,7 +28,7 @@ class Certified:
 
 
 def client(source: Source, certified: bool = False) -> TestClient:
-    built = app.build(source, source.promise)
+    built = app.build(source, source.promise, source.ask)
     return TestClient(Certified(built) if certified else built)
 
 
@@ -144,7 +144,7 @@ def test_other_methods_need_a_certificate(method: str) -> None:
             assert answer.status_code == 403 and "certificate" in answer.json()["error"]
     with client(Source(), certified=True) as rest:
         assert rest.request(method, "/config").status_code == 405
-        assert rest.request(method, "/switchover").status_code == 404
+        assert rest.request(method, "/nowhere").status_code == 404
         assert rest.get("/config").status_code == 200
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from msgspec.structs import replace
+from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from pgherd.model.member import Pod
@@ -37,6 +38,10 @@ class Running:
         return f"https://127.0.0.1:{self.port}{path}"
 
 
+def built(source: Source) -> Starlette:
+    return build(source, source.promise, source.ask)
+
+
 @contextlib.asynccontextmanager
 async def serving(folder: Path, source: Source | None = None) -> AsyncIterator[Running]:
     """A member's API on a free port until the block ends."""
@@ -44,7 +49,7 @@ async def serving(folder: Path, source: Source | None = None) -> AsyncIterator[R
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     settings = RestSettings(certificates=str(folder), listen="127.0.0.1")
     settings = replace(settings, port=0)
-    app, seen = build(source, source.promise), set()
+    app, seen = built(source), set()
 
     async def counting(scope: Scope, receive: Receive, send: Send) -> None:
         seen.add(scope["client"])
@@ -90,7 +95,7 @@ async def test_reads_need_no_certificate_and_writes_one_of_the_authority(folder:
             assert (await client.get(rest.url("/primary"))).headers.get("server") is None
         async with http(context(folder, own)) as client:
             assert (await client.post(rest.url("/config"))).status_code == 405
-            assert (await client.post(rest.url("/restart"))).status_code == 404
+            assert (await client.post(rest.url("/nowhere"))).status_code == 404
     assert rest.said == []
 
 
@@ -192,12 +197,14 @@ async def test_a_port_in_use_is_named(folder: Path) -> None:
         port = taken.getsockname()[1]
         settings = RestSettings(port=port, certificates=str(folder), listen="127.0.0.1")
         with pytest.raises(InvalidSetting, match=f"rest.port={port} on 127.0.0.1: Address already in use"):
-            await server.serve(build(Source(), Source().promise), settings, print)
+            await server.serve(built(Source()), settings, print)
 
 
 async def test_missing_certificates_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match=r"rest\.certificates=.*expected tls\.crt"):
-        await server.serve(build(Source(), Source().promise), RestSettings(certificates=str(tmp_path)), print)
+        await server.serve(
+            build(Source(), Source().promise, Source().ask), RestSettings(certificates=str(tmp_path)), print
+        )
 
 
 def pod(status_member: str = "demo-a-0", uid: str = "uid-a", address: str | None = "127.0.0.1") -> Pod:
@@ -260,7 +267,9 @@ async def test_one_silent_peer_costs_a_second_and_no_answer_of_the_others(folder
 async def serving_on(address: str, port: int, folder: Path, source: Source) -> AsyncIterator[None]:
     settings = RestSettings(port=port, certificates=str(folder), listen=address)
     ready = asyncio.Event()
-    task = asyncio.create_task(server.serve(build(source, source.promise), settings, print, lambda port: ready.set()))
+    task = asyncio.create_task(
+        server.serve(build(source, source.promise, source.ask), settings, print, lambda port: ready.set())
+    )
     async with asyncio.timeout(5):
         await ready.wait()
     try:

@@ -141,3 +141,15 @@ async def test_the_holder_removes_what_ended_long_ago(stage: Stage_) -> None:
     stage.state.knowledge = holding(lease())
     stage.put(*stage.there().values())
     await reached(lambda: set(stage.there()) == {"new"})
+
+
+async def test_what_is_asked_for_over_rest_is_written_and_waited_for(stage: Stage_) -> None:
+    asking = asyncio.create_task(stage.requests.ask(ONE))
+    await reached(lambda: stage.due() == ["one"])
+    assert not asking.done()
+    stage.answer(ONE, Stage.DONE, reason="well")
+    assert (await asking).reason == "well"
+    later = msgspec.structs.replace(ONE, id="later", not_before="2026-01-01T01:00:00Z")
+    assert (await stage.requests.ask(later)).state is Stage.PENDING and "later" in stage.there()
+    waiting = msgspec.structs.replace(ONE, id="waiting")
+    assert (await stage.requests.ask(waiting, limit=-1)).state is Stage.PENDING

@@ -160,10 +160,10 @@ def unfit(view: View, record: Lease, who: Standby, position: Position, history: 
     why = outdated(record, position, history)
     if why is not None or forced.accepts_loss(view):
         return why
-    lag, complete = record.optime - position.lsn, synchronous.complete(record, who)
     if (why := synchronous.barred(record, who, position)) is not None:
         return why
-    if lag > view.configuration.maximum_lag_on_failover and not complete:
+    lag = record.optime - position.lsn
+    if lag > view.configuration.maximum_lag_on_failover and not synchronous.complete(record, who):
         return f"it is {lag} bytes behind"
     return None
 

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgherd.model.promises import Question
-from pgherd.rest import documents
+from pgherd.rest import asking, documents
 from pgherd.rest.health import RULES, BadQuery, Rule, Seen
 from pgherd.rest.source import Promiser, StatusSource
 
@@ -33,13 +33,14 @@ REFRESH = 0.5
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def build(source: StatusSource, answer: Promiser, port: int = 5432) -> Starlette:
-    """The application. `answer` gives or refuses promises; `port` is PostgreSQL's, for `/cluster`."""
+def build(source: StatusSource, answer: Promiser, ask: asking.Ask, port: int = 5432) -> Starlette:
+    """The application. `answer` gives or refuses promises, `ask` carries requests; `port` is PostgreSQL's."""
     routes = [_route(path, _health(source, rule)) for path, rule in RULES.items()]
     for path, body in _bodies(source, port).items():
         routes.append(_route(path, _document(body)))
     routes.append(_route("/member", _member(source)))
     routes.append(_route("/metrics", _metrics(source)))
+    routes += asking.routes(ask, lambda request: _certified(request.scope))
     routes.append(Route("/promise", _promise(answer), methods=["POST"]))
     return Starlette(routes=routes, middleware=[Middleware(Authorization)])
 

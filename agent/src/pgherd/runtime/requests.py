@@ -28,6 +28,9 @@ LIMIT = 3.0
 RETRY = 0.5
 KEPT = 3600.0
 """Seconds for which a finished request can be looked up."""
+ASKED = 60.0
+"""Seconds that a program which asks over REST waits for the outcome."""
+POLL = 0.05
 LONGEST = 60.0
 """Seconds between two looks at the clock at most."""
 
@@ -111,6 +114,24 @@ class Requests:
         times = [text for each in self._seen.requests if not each.finished for text in (each.not_before, each.expires)]
         left = [at - now for at in (seconds(text, "time") for text in times if text) if at > now]
         return max(0.01, min([LONGEST, *left]))
+
+    async def ask(self, request: Request, limit: float = ASKED) -> Request:
+        """Write it, and wait for its end, `limit` seconds at most; as it is then. Raises StoreError."""
+        while True:
+            seen = await self._store.read(LIMIT)
+            if not seen.version:
+                raise StoreError("the object of the requests is missing: run the play, it makes it")
+            try:
+                self._saw(await self._store.write({request.id: request}, seen.version, LIMIT))
+                break
+            except Conflict:
+                await asyncio.sleep(RETRY)
+        end = self._clock() + limit
+        while True:
+            now = next((each for each in self._seen.requests if each.id == request.id), request)
+            if now.finished or request.not_before or self._clock() > end:
+                return now
+            await asyncio.sleep(POLL)
 
     async def watch(self) -> None:
         stream: AsyncIterator[RequestsSeen] = self._store.follow()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pgherd.rest.app import build
 from pgherd.rest.client import PeerClient
 from pgherd.rest.server import serve
 from pgherd.runtime.agent import Agent, Parts
+from pgherd.runtime.asking import asker
 from pgherd.runtime.container import Container, pid1_start
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.status import Status
@@ -37,7 +39,8 @@ def wire(settings: Settings, identity: Identity, link: FenceLink, run: Path, log
         await access.apply(connection, settings.users, verifiers)
 
     async def serve_rest(status: Status) -> None:
-        app = build(status, agent.promises.answer, settings.postgres.port)
+        asking = asker(agent.requests, identity.member, time.time)
+        app = build(status, agent.promises.answer, asking, settings.postgres.port)
         await serve(app, settings.rest, rest_trouble)
 
     rest = (settings.cluster, settings.rest.certificates, settings.rest.port)
