@@ -139,6 +139,7 @@ class Checks:
             self._inherits = before is not None and before.sync is not None
             self._ends = dict.fromkeys(self._ends, 0.0)
         self._ends[who] = math.inf if after.pause else world.now + after.ttl / FASTEST
+        healed = self._holder == who  # its own lease, told by an object that was lost or brought back
         self._holder = None if after.free or after.handover is not None else who
         writers = [c.member.name for c in self._writers() if not c.frozen and c.exempt_until < world.now]
         if taken and [name for name in writers if name != who]:
@@ -147,7 +148,7 @@ class Checks:
             self._fail(f"S1 {who} gives the lease up while it accepts writes")
         data = member.volume.data
         sent, opened = self._sent.get(who), self._renewed + (before.ttl / FASTEST if before else 0.0)
-        if taken and sent is not None and before is not None and not before.free:
+        if taken and not healed and sent is not None and before is not None and not before.free:
             self._taking(member, before, sent, opened)
         self._renewed = world.now
         if data is not None and self.system is not None and data.system != self.system:

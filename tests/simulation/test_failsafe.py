@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ class Stage:
     """A settled cluster with its API about to go away."""
 
     def __init__(self, seed: int, timing: tuple[float, float, float], size: int, folder: Path) -> None:
+        random.seed(seed)  # the pauses of kubernetes.follow
         self.world = World(seed, trace=True)
         self.ttl = timing[0]
         self.cluster = Cluster(self.world, size, Configured(timing), folder)
@@ -261,7 +263,7 @@ def test_a_postgres_that_dies_meanwhile_starts_again_in_place(
     it.keeps_writing(2 * it.ttl)
     assert it.leader.container is not None
     it.leader.container.fence.postmaster_died()
-    it.run(0.055)
+    it.world.run(it.world.now + 1.0, lambda: not it.writes(it.leader))
     assert not it.writes(it.leader)
     it.world.run(it.world.now + 15.0, lambda: it.writes(it.leader))
     it.keeps_writing(2 * it.ttl)

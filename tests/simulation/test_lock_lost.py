@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class Stage:
     """Three members that stream; S1 to S8 are checked after every event."""
 
     def __init__(self, folder: Path) -> None:
+        random.seed(5)  # the pauses of kubernetes.follow
         self.world = World(5, trace=True)
         self.cluster = Cluster(self.world, 3, Configured((TTL, 3.0, 3.0)), folder)
         self.cluster.tags = {}  # everybody may lead, and streams from the leader
