@@ -11,6 +11,7 @@ from tests.unit.decide.views import NOW, leader_view, stopped, view
 from pgherd.decide import decide
 from pgherd.model.actions import Reinitialise, Reload, Restart
 from pgherd.model.request import Asked, Request, Stage, Verb
+from pgherd.model.synchronous import WAIT, Enforced
 from pgherd.model.view import Task, TaskKind
 
 
@@ -30,8 +31,11 @@ def test_it_runs_first_and_is_carried_out_then(verb: Verb) -> None:
     assert wanted[verb] in decision.actions and decision.reason.code == "on-request"
 
 
-def test_a_leader_is_restarted_as_a_leader_and_never_reinitialised() -> None:
-    decision = decide(leader_view(requests=(request(Verb.RESTART),)), NOW)
+@pytest.mark.parametrize(
+    "changes", [{}, {"enforced": Enforced(WAIT, 0)}], ids=["well", "its commits wait for a standby"]
+)
+def test_a_leader_is_restarted_as_a_leader_and_never_reinitialised(changes: dict[str, Any]) -> None:
+    decision = decide(leader_view(requests=(request(Verb.RESTART),), **changes), NOW)
     assert Restart(60, True, None, "r") in decision.actions
     said = answered(decide(leader_view(requests=(request(Verb.REINITIALIZE, Stage.PENDING),)), NOW))
     assert said is not None and said.state is Stage.REFUSED and "it is the leader" in said.reason

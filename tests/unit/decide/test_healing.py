@@ -26,7 +26,7 @@ from pgherd.model.knowledge import Attempt, Knowledge, WriteKind, lost
 from pgherd.model.lease import Candidate, Handover, Holder, Lease
 from pgherd.model.member import MemberStatus
 from pgherd.model.server import Health
-from pgherd.model.view import View
+from pgherd.model.view import Task, TaskKind, View
 
 GONE = NOW - 2.0
 """When the loss was first known: later than everybody's head start."""
@@ -85,6 +85,14 @@ def test_at_its_deadline_it_has_no_postgresql_left_like_any_other() -> None:
     mine = seen(leader="m1")
     known = msgspec.structs.replace(holding(mine, NOW - 9.1), last=mine)
     assert decide(holder(knowledge=losing(known, NOW)), NOW).actions == (Kill(),)
+
+
+def test_a_holder_that_stops_renews_a_new_lock_that_sends_nobody_to_it() -> None:
+    task, mine = Task(TaskKind.STOP, NOW - 3), seen(leader="m1", address="10.0.0.1")
+    known = msgspec.structs.replace(holding(mine, NOW - 3), last=mine)
+    decision = decide(holder(knowledge=losing(known, NOW), task=task, terminating=True), NOW)
+    [write] = [action for action in decision.actions if isinstance(action, WriteLease)]
+    assert (write.kind, write.record.epoch, write.record.address) == (WriteKind.RENEW, 6, None)
 
 
 def test_what_it_gives_up_meanwhile_it_gives_up_under_the_new_epoch() -> None:

@@ -24,6 +24,7 @@ from pgherd.decide.election import STEP
 from pgherd.model.actions import Decision, PollPeers, Reason, RestoreLease, WriteLease
 from pgherd.model.knowledge import NAMELESS, WriteKind, holds
 from pgherd.model.lease import Lease
+from pgherd.model.server import Process
 from pgherd.model.view import View
 
 NEW = "the lock object is a new one, and the cluster is not"
@@ -65,7 +66,9 @@ def standing(view: View, now: float) -> View | None:
     assert known.held is not None
     if last.nonce != known.held.nonce:
         return None
-    again = msgspec.structs.replace(last, epoch=known.highest_epoch + 1)
+    serves = view.task is None and view.server.primary and view.server.process is Process.RUNNING
+    address = last.address if serves else None  # told to stop: a new lock sends nobody to it
+    again = msgspec.structs.replace(last, epoch=known.highest_epoch + 1, address=address)
     return msgspec.structs.replace(view, knowledge=msgspec.structs.replace(known, record=again))
 
 

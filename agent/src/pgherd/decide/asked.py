@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pgherd.decide import compare
+from pgherd.decide import compare, holder
 from pgherd.model.actions import (
     Action,
     AnswerRequest,
@@ -24,9 +24,7 @@ from pgherd.model.server import Process
 from pgherd.model.view import View
 
 VERBS = (Verb.RESTART, Verb.RELOAD, Verb.REINITIALIZE)
-SETTLED = frozenset(
-    {"primary", "volume-full", "unhealthy", "failsafe", "paused", "replica", "not-streaming", "waiting-for-leader"}
-)
+SETTLED = holder.LEADS | {"unhealthy", "failsafe", "paused", "replica", "not-streaming", "waiting-for-leader"}
 """Reasons of decisions beside which a restart may begin: nothing else is about to happen to PostgreSQL."""
 
 
