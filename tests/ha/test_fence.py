@@ -16,7 +16,10 @@ from pgherd.model.mapping import boottime
 from tests.ha.fenced import CONFIGURATION, PATIENCE, Failed, Fenced, Writer, members
 from tests.ha.harness.wait import eventually
 
-ATTEMPT = {"nonce": "n1", "t0": 12.5, "ttl": 10.0, "kind": "renew", "epoch": 3, "version": "77", "pause": False}
+ATTEMPT = {
+    "nonce": "n1", "t0": 12.5, "ttl": 10.0, "kind": "renew", "epoch": 3, "version": "77",
+    "candidates": [{"member": "m2", "incarnation": "i2"}], "pause": False,
+}  # fmt: skip
 BUSY = """DO $$ BEGIN
   LOOP INSERT INTO busy VALUES (clock_timestamp()); COMMIT; END LOOP;
 END $$"""
