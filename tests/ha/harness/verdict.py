@@ -51,11 +51,15 @@ def after_thaw(acks: Sequence[Ack], thawed: float, timeline: int) -> list[Ack]:
 
 
 def unadmitted(lost: Sequence[Ack], receipts: Sequence[Mapping[str, Any]]) -> list[Ack]:
-    """Rows that no receipt admits: it says where (`to.lsn`) the new timeline left the old one."""
+    """Rows that no receipt admits: it says where (`to.lsn`) the new timeline left the old one, or every one since
+    `from.writable` when a holder died before clients were sent to it."""
 
     def admitted(ack: Ack) -> bool:
-        forks = [parse_lsn(each["to"]["lsn"]) for each in receipts if each["from"]["timeline"] == ack.timeline]
-        return any(ack.lsn > fork for fork in forks)
+        left = [(each["from"], parse_lsn(each["to"]["lsn"])) for each in receipts]
+        return any(
+            old.get("writable", old["timeline"]) <= ack.timeline <= old["timeline"] and ack.lsn > fork
+            for old, fork in left
+        )
 
     return [ack for ack in lost if not admitted(ack)]
 

@@ -35,6 +35,13 @@ def test_a_lost_row_is_admitted_only_beyond_the_fork(timeline: int, lsn: int, ad
     assert unadmitted(lost, []) == lost
 
 
+@pytest.mark.parametrize(("timeline", "admitted"), [(0, False), (1, True), (2, True), (3, False)])
+def test_a_holder_that_died_before_it_was_writable_leaves_two_timelines(timeline: int, admitted: bool) -> None:
+    receipt = {"from": {"timeline": 2, "writable": 1}, "to": {"timeline": 3, "lsn": "0/200"}}
+    lost = [row(1, timeline, 0x201)]
+    assert unadmitted(lost, [receipt]) == ([] if admitted else lost)
+
+
 def test_what_a_thawed_machine_still_acknowledges_is_told_apart_and_bounded() -> None:
     before, pending, new = row(1, 1), row(9.995, 1), row(10, 2)
     assert after_thaw([before, pending, new], 10.0, 2) == [pending]

@@ -71,6 +71,20 @@ async def test_a_failover_from_detection_to_first_write(tmp_path: Path) -> None:
     assert json.loads(bench.output.getvalue().splitlines()[-1])["code"] == "receipt"
 
 
+async def test_a_holder_that_was_never_writable_is_left_with_the_timeline_before_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    receipts = Receipts(bench.state, bench.identity, tmp_path, bench.log)
+    half = msgspec.structs.replace(OLD, epoch=5, holder=Holder("u1", "c1", "n1", 2, 1))
+    record = bench.mine(half, epoch=6, holder=Holder("uid-demo-0", "", "n2", 3, 1))
+    receipts.written(WriteLease(WriteKind.TAKE, record), half, record, REASON)
+    receipts.writable(Position(3, 0x5000100))
+    published = msgspec.structs.replace(record, address="10.0.0.1")
+    receipts.written(WriteLease(WriteKind.RENEW, published), record, published, REASON)
+    entry = json.loads(append(None, receipts.complete.get_nowait()) or "")[0]
+    assert entry["from"] == {"member": "demo-1", "timeline": 2, "lsn": "0/5000148", "writable": 1}
+    assert entry["to"]["lsn"] == "0/5000100"
+
+
 async def test_a_lock_that_is_made_again_before_the_address_is_published_loses_no_receipt(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     receipts = Receipts(bench.state, bench.identity, tmp_path, bench.log)

@@ -29,11 +29,14 @@ WRITE_LIMIT = 5.0
 RETRY = 1.0
 
 
-class End(msgspec.Struct, frozen=True):
+class End(msgspec.Struct, frozen=True, omit_defaults=True):
     member: str
     timeline: int
     lsn: str
     """As PostgreSQL writes LSNs."""
+    writable: int = 0
+    """Of the one that was left: the last timeline on which clients were sent to a primary, if it never got to its own.
+    What was acknowledged from there on, beyond the taker's LSN, is gone."""
 
 
 class Receipt(msgspec.Struct, frozen=True, rename={"origin": "from", "target": "to"}):
@@ -101,10 +104,12 @@ class Receipts:
         if before.leader is None:
             self._keep(None)
             return  # a new cluster: nothing failed
+        timeline, writable = (before.holder.timeline, before.holder.writable) if before.holder else (0, 0)
+        writable = writable if writable < timeline else 0
         self._keep(
             Receipt(
                 epoch=record.epoch,
-                origin=End(before.leader, before.holder.timeline if before.holder else 0, format_lsn(before.optime)),
+                origin=End(before.leader, timeline, format_lsn(before.optime), writable),
                 target=End(self._member, record.holder.timeline if record.holder else 0, self._position()),
                 reason=reason,
                 detected=detected,
@@ -119,15 +124,13 @@ class Receipts:
         return format_lsn(server.position.lsn) if server and server.position else "0/0"
 
     def writable(self, position: Position | None) -> None:
-        """PostgreSQL accepts writes: after a promotion at `position`, or (None) the same primary again, in place."""
+        """PostgreSQL accepts writes: after a promotion, whose timeline began at `position`, or (None) the same primary
+        again, in place."""
         if self._open is None:
             return
         target = self._open.target
         if position is not None:
-            # The branch point says more than the first position after it.
-            history = self._state.server.history if self._state.server else ()
-            branch = next((a.end for a in history if a.timeline == position.timeline - 1), position.lsn)
-            target = End(self._member, position.timeline, format_lsn(branch))
+            target = End(self._member, position.timeline, format_lsn(position.lsn))
         self._keep(msgspec.structs.replace(self._open, promoted=wall(), target=target))
 
     def _keep(self, receipt: Receipt | None) -> None:

@@ -64,10 +64,14 @@ def lost(acknowledged: Sequence[Row], present: set[int]) -> list[Row]:
 
 def unadmitted(missing: Sequence[Row], receipts: Sequence[Mapping[str, Any]]) -> list[Row]:
     """Lost rows that no receipt admits: a receipt says at which position (`to.lsn`) the new timeline
-    left the old one, so what the old primary acknowledged beyond it may be gone, and nothing before it."""
+    left the old one (and every one since `from.writable`), so what the old primary acknowledged beyond it may be
+    gone, and nothing before it."""
 
     def admitted(row: Row) -> bool:
-        forks = [entry for entry in receipts if entry["from"]["timeline"] == row.timeline]
+        left = [(entry, entry["from"]) for entry in receipts]
+        forks = [
+            entry for entry, old in left if old.get("writable", old["timeline"]) <= row.timeline <= old["timeline"]
+        ]
         return any(row.lsn >= parse_lsn(entry["to"]["lsn"]) for entry in forks)
 
     return [row for row in missing if not admitted(row)]
