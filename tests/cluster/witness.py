@@ -50,8 +50,9 @@ class Witness:
         self.stage.cluster.execute(POD, "sh", "-c", f"exec >/dev/null 2>&1; {command}")
 
     def lines(self, client: str) -> list[dict[str, Any]]:
-        """Its acknowledged rows as it kept them, the server's address among them."""
-        text = self.stage.cluster.execute(POD, "cat", f"/data/{client}.jsonl", limit=60)
+        """Its acknowledged rows as it kept them, the server's address among them; none before its first one."""
+        path = f"/data/{client}.jsonl"
+        text = self.stage.cluster.execute(POD, "sh", "-c", f"test ! -e {path} || cat {path}", limit=60)
         whole = [line for line in text.splitlines() if line.endswith("}")]
         return [entry for entry in map(json.loads, whole) if "acknowledged" in entry]
 
