@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.ha.harness.clients import Writer
 from tests.ha.harness.cluster import Cluster
-from tests.ha.harness.verdict import Scene, Witness
+from tests.ha.harness.member import Member
+from tests.ha.harness.verdict import STEP, Scene, Witness
+from tests.ha.harness.wait import START, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-START = 40.0
-"""Seconds for three empty members to become a cluster, on a busy machine."""
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +53,33 @@ def cluster(kubeconfig: Path, request: pytest.FixtureRequest) -> Iterator[Cluste
         if request.session.testsfailed > failed or os.environ.get("PGHERD_HA_KEEP"):
             print(made.describe())
         made.close(keep=bool(os.environ.get("PGHERD_HA_KEEP")))
+
+
+@pytest.fixture
+def running(cluster: Cluster) -> Cluster:
+    cluster.start()
+    cluster.wait_ready(START)
+    return cluster
+
+
+@pytest.fixture
+def leader(running: Cluster) -> Member:
+    found = eventually("a writable leader", running.writable, START)
+    with running.database.session(found.address) as session:
+        session.execute("create table written (row bigint primary key)")
+    return found
+
+
+@pytest.fixture
+def writers(running: Cluster, leader: Member) -> Iterator[dict[str, Writer]]:
+    """One writer per member by pod IP, each with rows of its own."""
+    made = {name: Writer(running.database, member.address) for name, member in running.members.items()}
+    for index, writer in enumerate(made.values()):
+        writer.start(index * STEP)
+    eventually("first rows", lambda: len(made[leader.name].acks) > 10, 10)
+    yield made
+    for writer in made.values():
+        writer.stop()
 
 
 @pytest.fixture

@@ -7,46 +7,15 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from tests.ha.harness.clients import Ack, Writer
 from tests.ha.harness.cluster import Cluster
 from tests.ha.harness.member import Member
-from tests.ha.harness.wait import eventually
+from tests.ha.harness.wait import START, eventually
 
-START = 30.0
-"""Seconds for three empty members to become a cluster, on a busy machine."""
 REJOIN = 40.0
-STEP = 1_000_000
-
-
-@pytest.fixture
-def running(cluster: Cluster) -> Cluster:
-    cluster.start()
-    cluster.wait_ready(START)
-    return cluster
-
-
-@pytest.fixture
-def leader(running: Cluster) -> Member:
-    found = eventually("a writable leader", running.writable, START)
-    with running.database.session(found.address) as session:
-        session.execute("create table written (row bigint primary key)")
-    return found
-
-
-@pytest.fixture
-def writers(running: Cluster, leader: Member) -> Iterator[dict[str, Writer]]:
-    """One writer per member by pod IP, each with rows of its own."""
-    made = {name: Writer(running.database, member.address) for name, member in running.members.items()}
-    for index, writer in enumerate(made.values()):
-        writer.start(index * STEP)
-    eventually("first rows", lambda: len(made[leader.name].acks) > 10, 10)
-    yield made
-    for writer in made.values():
-        writer.stop()
 
 
 def rows(cluster: Cluster, member: Member) -> set[int]:

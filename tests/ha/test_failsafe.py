@@ -7,7 +7,6 @@ import json
 import ssl
 import time
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,38 +16,8 @@ from tests.ha.harness.member import Member
 from tests.ha.harness.net import inside
 from tests.ha.harness.wait import eventually
 
-START = 40.0
-"""Seconds for three empty members to become a cluster, on a busy machine."""
 GAP = 2.0
 """Seconds between two acknowledged writes that a busy machine may cause by itself."""
-STEP = 1_000_000
-
-
-@pytest.fixture
-def running(cluster: Cluster) -> Cluster:
-    cluster.start()
-    cluster.wait_ready(START)
-    return cluster
-
-
-@pytest.fixture
-def leader(running: Cluster) -> Member:
-    found = eventually("a writable leader", running.writable, START)
-    with running.database.session(found.address) as session:
-        session.execute("create table written (row bigint primary key)")
-    return found
-
-
-@pytest.fixture
-def writers(running: Cluster, leader: Member) -> Iterator[dict[str, Writer]]:
-    """One writer per member by pod IP, each with rows of its own."""
-    made = {name: Writer(running.database, member.address) for name, member in running.members.items()}
-    for index, writer in enumerate(made.values()):
-        writer.start(index * STEP)
-    eventually("first rows", lambda: len(made[leader.name].acks) > 10, 10)
-    yield made
-    for writer in made.values():
-        writer.stop()
 
 
 def said(cluster: Cluster, member: Member) -> dict[str, object]:

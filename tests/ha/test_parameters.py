@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.ha.harness.cluster import Cluster
 from tests.ha.harness.member import Member
 from tests.ha.harness.wait import eventually
 
-START = 40.0
 PATIENCE = 30.0
 SETTING = "max_connections"
 STREAMS = "select count(*) from pg_stat_wal_receiver where status = 'streaming'"
-
-
-@pytest.fixture
-def running(cluster: Cluster) -> Cluster:
-    cluster.start()
-    cluster.wait_ready(START)
-    return cluster
 
 
 def leader_of(cluster: Cluster) -> Member:

@@ -16,17 +16,7 @@ from tests.ha.harness.cluster import Cluster
 from tests.ha.harness.member import Member
 from tests.ha.harness.wait import eventually
 
-START = 30.0
 AGAIN = 20.0
-
-
-@pytest.fixture
-def leader(cluster: Cluster) -> Member:
-    cluster.start()
-    found = cluster.wait_ready(START)
-    with cluster.database.session(found.address) as session:
-        session.execute("create table written (row bigint primary key)")
-    return found
 
 
 @pytest.fixture

@@ -5,25 +5,15 @@ from __future__ import annotations
 import json
 import re
 
-import pytest
-
 from tests.ha.harness.cluster import Cluster
 from tests.ha.harness.installed import ensure
 from tests.ha.harness.member import Member
 from tests.ha.harness.wait import eventually
 
-START = 40.0
 SLOT = {"type": "logical", "database": "demo", "plugin": "test_decoding"}
 PATIENCE = 60.0
 NATIVE = ensure() >= 17
 """PostgreSQL synchronises logical slots by itself."""
-
-
-@pytest.fixture
-def running(cluster: Cluster) -> Cluster:
-    cluster.start()
-    cluster.wait_ready(START)
-    return cluster
 
 
 def names(member: Member) -> set[str]:

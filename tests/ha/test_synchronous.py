@@ -11,8 +11,9 @@ import pytest
 from tests.ha.harness.clients import Writer
 from tests.ha.harness.cluster import Cluster
 from tests.ha.harness.member import Member
-from tests.ha.harness.wait import eventually
-from tests.ha.test_failover import START, STEP, check_rejoined, rows
+from tests.ha.harness.verdict import STEP
+from tests.ha.harness.wait import START, eventually
+from tests.ha.test_failover import check_rejoined, rows
 
 WITHIN = 30.0
 ON = {"synchronous_mode": True}

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+START = 30.0
+"""Seconds for three empty members to become a cluster, on a busy machine."""
 
 
 def eventually(what: str, check: Callable[[], T | None], within: float, every: float = 0.05) -> T:
