@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pgherd.kubernetes.memory import Memory
 from pgherd.model.knowledge import Attempt
@@ -27,6 +28,10 @@ async def reached(check: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not check():  # noqa: ASYNC110
             await asyncio.sleep(0)
+
+
+async def nothing() -> None:
+    pass
 
 
 MEMBERS = ("demo-0", "demo-1", "demo-2")
@@ -96,6 +101,7 @@ class FakePostgres:
     def __init__(self) -> None:
         self.server = Server(data=Data.EMPTY, process=Process.STOPPED)
         self.calls: list[str] = []
+        self.parameters: Mapping[str, Any] = {}
         self.gate: asyncio.Event | None = None
         self.fails: Exception | None = None
 
@@ -123,6 +129,7 @@ class FakePostgres:
         await self._do(f"rewind {source.member}")
 
     async def start(self, writable: bool, source: Source | None, configuration: Configuration) -> None:
+        self.parameters = configuration.postgresql.parameters
         await self._do(f"start {'writable' if writable else source.member if source else None}")
 
     async def follow(self, source: Source | None, configuration: Configuration) -> None:

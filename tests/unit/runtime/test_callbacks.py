@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.unit.decide.views import lease, primary, standby, stopped
-from tests.unit.runtime.stand_ins import Bench, FakePostgres
+from tests.unit.runtime.stand_ins import Bench, FakePostgres, nothing
 
 from pgherd.model.actions import Promote, Stop
 from pgherd.model.knowledge import Attempt, Knowledge, WriteKind
@@ -175,7 +175,7 @@ class Ordering(Stage):
         super().__init__(folder)
         self.server = FakePostgres()
         self.tasks = Tasks(
-            self.state, self.server, self.look, time.monotonic, self.log, lambda position: None, lambda *_: None
+            self.state, self.server, self.look, nothing, time.monotonic, self.log, lambda _: None, lambda *_: None
         )
         self.state.server = standby()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.runtime.stand_ins import Bench, FakePostgres
+from tests.unit.runtime.stand_ins import Bench, FakePostgres, nothing
 
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Process, Server
@@ -24,13 +24,11 @@ class Parts:
     def __init__(self, folder: Path) -> None:
         self.bench, self.postgres = Bench(folder), FakePostgres()
         bench = self.bench
-        tasks = Tasks(bench.state, self.postgres, _nothing, bench.clock, bench.log, lambda _: None, lambda *_: None)
+        tasks = Tasks(
+            bench.state, self.postgres, nothing, nothing, bench.clock, bench.log, lambda _: None, lambda *_: None
+        )
         self.slots = Slots(bench.state, self.postgres, tasks, bench.clock, bench.log)
         bench.state.server = PRIMARY
-
-
-async def _nothing() -> None:
-    pass
 
 
 def play(folder: Path, script: Callable[[Parts], Awaitable[None]]) -> Parts:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.runtime.stand_ins import Bench, FakePostgres, reached
+from tests.unit.runtime.stand_ins import Bench, FakePostgres, nothing, reached
 
 from pgherd.kubernetes.store import PodSeen
 from pgherd.model.actions import CutOff, Follow, Require
@@ -32,7 +32,9 @@ class Stage(Bench):
         self.server = FakePostgres()
         self.requirement = Requirement(self.state, self.server, self.log)
         self.looked = 0
-        tasks = Tasks(self.state, self.server, self.look, self.clock, self.log, lambda position: None, lambda *_: None)
+        tasks = Tasks(
+            self.state, self.server, self.look, nothing, self.clock, self.log, lambda position: None, lambda *_: None
+        )
         self.following = Following(self.state, self.server, tasks, self.log)
         self.state.saw_pods((PodSeen(Pod("demo-1", "u1", address="10.0.0.2")),))
 

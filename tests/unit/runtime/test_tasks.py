@@ -10,7 +10,7 @@ from tests.unit.runtime.stand_ins import Bench, FakePostgres, reached
 
 from pgherd.kubernetes.store import PodSeen
 from pgherd.model.actions import Clone, Initialise, Kill, Promote, Start, Stop
-from pgherd.model.member import Pod
+from pgherd.model.member import MemberStatus, Pod
 from pgherd.model.position import Position
 from pgherd.model.view import TaskKind
 from pgherd.runtime.tasks import Tasks
@@ -20,11 +20,12 @@ class Stage(Bench):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.server = FakePostgres()
-        self.looks = 0
+        self.looks = self.polls = 0
+        self.news: int | None = None
         self.writable: list[Position | None] = []
         self.ended: list[tuple[str, str]] = []
         self.tasks = Tasks(
-            self.state, self.server, self.look, self.clock, self.log, self.writable.append,
+            self.state, self.server, self.look, self.poll, self.clock, self.log, self.writable.append,
             lambda request, error: self.ended.append((request, error)),
         )  # fmt: skip
         self.state.saw_pods((PodSeen(Pod("demo-1", "u1", address="10.0.0.2")),))
@@ -32,6 +33,18 @@ class Stage(Bench):
     async def look(self) -> None:
         assert self.state.task is not None  # PostgreSQL is seen before the task disappears
         self.looks += 1
+
+    async def poll(self) -> None:
+        self.polls += 1
+        if self.news is not None:
+            self.standby_runs_with(self.news)
+
+    def standby_runs_with(self, connections: int) -> None:
+        limits = {"max_connections": connections}
+        pod = Pod("demo-1", "u1", address="10.0.0.2")
+        self.state.saw_answer(
+            pod, MemberStatus("demo-1", "u1", state="running", role="replica", limits=limits), 1000.0, 1000.0
+        )
 
     async def settle(self) -> None:
         await reached(lambda: self.state.task is None)
@@ -111,3 +124,18 @@ async def test_a_promotion_says_where_it_began(stage: Stage) -> None:
     stage.tasks.order(Start(True))
     await stage.settle()
     assert stage.writable == [Position(2, 100), None]
+
+
+@pytest.mark.parametrize(
+    ("asked_last", "news", "polls", "starts_with"),
+    [(100, None, 0, {}), (60, 100, 1, {}), (60, 60, 1, {"max_connections": 60})],
+)
+async def test_a_standby_that_holds_a_primary_back_is_asked_anew(
+    stage: Stage, asked_last: int, news: int | None, polls: int, starts_with: dict[str, int]
+) -> None:
+    """It may have been restarted since, and the primary would wait for one more restart."""
+    stage.standby_runs_with(asked_last)
+    stage.news = news
+    stage.tasks.order(Start(True))
+    await stage.settle()
+    assert (stage.polls, stage.server.parameters) == (polls, starts_with)

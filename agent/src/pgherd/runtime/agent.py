@@ -121,10 +121,11 @@ class Agent:
         self.observer = Observer(state, server, clock)
         self.prober = Prober(state, server, clock)
         self.requests = Requests(state, stores.requests, clock, wall, log)
-        self.tasks = Tasks(
-            state, server, self.observer.observe, clock, log, self.receipts.writable, self.requests.ended
-        )  # fmt: skip
         self.peers = Peers(state, parts.ask, clock)
+        self.tasks = Tasks(
+            state, server, self.observer.observe, self.peers.poll, clock, log,
+            self.receipts.writable, self.requests.ended,
+        )  # fmt: skip
         self.promises = Promises(state, self.lock, parts.ask_promises, clock, log)
         self.initialize = Initialize(state, stores, log)
         self.following = Following(state, server, self.tasks, log)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import msgspec
@@ -28,7 +28,7 @@ from pgherd.model.actions import (
     Start,
     Stop,
 )
-from pgherd.model.parameters import held_back
+from pgherd.model.parameters import held_back, lower
 from pgherd.model.position import Position
 from pgherd.model.server import Process
 from pgherd.model.settings import Configuration
@@ -63,10 +63,12 @@ class NoSource(RuntimeError):
 
 class Tasks:
     def __init__(
-        self, state: State, server: Postgres, observe: Callable[[], Awaitable[None]], clock: Clock, log: Log,
+        self, state: State, server: Postgres, observe: Callable[[], Awaitable[None]],
+        poll: Callable[[], Awaitable[None]], clock: Clock, log: Log,
         writable: Callable[[Position | None], None], ended: Callable[[str, str], None],
     ) -> None:  # fmt: skip
-        self._state, self._server, self._observe, self._clock, self._log = state, server, observe, clock, log
+        self._state, self._server, self._clock, self._log = state, server, clock, log
+        self._observe, self._poll = observe, poll
         self._writable, self._ended = writable, ended
         self._running: asyncio.Task[None] | None = None
 
@@ -177,7 +179,7 @@ class Tasks:
     async def _start(self, writable: bool, source: Source | None) -> None:
         configuration = self._state.configuration
         if writable:
-            configuration = self._held_back(configuration)
+            configuration = await self._held_back(configuration)
         await self._server.start(writable, source, configuration)
         if writable:
             self._writable(None)
@@ -190,13 +192,20 @@ class Tasks:
         await self._stop(limit, 0.0)
         await self._server.clone(source, True)
 
-    def _held_back(self, configuration: Configuration) -> Configuration:
-        """A primary does not start with more than its standbys run with: they would stop replaying."""
-        said = (answer.status for answer in self._state.answers.values() if answer.status is not None)
-        limits = [status.limits for status in said if status.role == "replica"]
+    async def _held_back(self, configuration: Configuration) -> Configuration:
+        """A primary does not start with more than its standbys run with: they would stop replaying.
+
+        A standby may have been restarted since it was asked last, so one that holds back is asked anew.
+        """
         postgresql = configuration.postgresql
-        lowered = msgspec.structs.replace(postgresql, parameters=held_back(postgresql.parameters, limits))
+        if self._ceiling(postgresql.parameters) != lower(postgresql.parameters):
+            await self._poll()
+        lowered = msgspec.structs.replace(postgresql, parameters=self._ceiling(postgresql.parameters))
         return msgspec.structs.replace(configuration, postgresql=lowered)
+
+    def _ceiling(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        said = (answer.status for answer in self._state.answers.values() if answer.status is not None)
+        return held_back(parameters, [status.limits for status in said if status.role == "replica"])
 
     async def _stop(self, limit: float, checkpoint: float) -> None:
         """The hook gets half of the time at most."""
