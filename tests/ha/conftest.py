@@ -76,7 +76,7 @@ def writers(running: Cluster, leader: Member) -> Iterator[dict[str, Writer]]:
     made = {name: Writer(running.database, member.address) for name, member in running.members.items()}
     for index, writer in enumerate(made.values()):
         writer.start(index * STEP)
-    eventually("first rows", lambda: len(made[leader.name].acks) > 10, 10)
+    eventually("first rows", lambda: len(made[leader.name].acks) > 10, 30)
     yield made
     for writer in made.values():
         writer.stop()

@@ -19,7 +19,7 @@ def test_a_primary_that_loses_the_api_is_replaced_or_goes_on(scene: Scene) -> No
     cluster, witness = scene.cluster, scene.witness
     cluster.cut_api(scene.leader)
     time.sleep(2 * cluster.ttl)  # the fault lasts this long, whatever becomes of it
-    leader = eventually("a writable leader", cluster.writable, 10)
+    leader = eventually("a writable leader", cluster.writable, 30)
     witness.wrote(leader)
     assert witness.gap <= cluster.ttl + 3
     cluster.mend_api(scene.leader)

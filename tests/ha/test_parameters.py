@@ -33,7 +33,7 @@ def restart(cluster: Cluster, member: Member, expected: str) -> None:
     member.kill_postmaster()
     query = "select pg_postmaster_start_time()"
     eventually(f"{member.name} runs again", lambda: member.sql(query) != before, PATIENCE)
-    eventually(f"{member.name} has {expected}", lambda: value(member) == expected, 5)
+    eventually(f"{member.name} has {expected}", lambda: value(member) == expected, PATIENCE)
     leader = leader_of(cluster)
     for standby in standbys(cluster, leader):
         eventually(f"{standby.name} streams", lambda standby=standby: standby.sql(STREAMS) == [["1"]], PATIENCE)

@@ -23,7 +23,7 @@ AGAIN = 20.0
 def writer(cluster: Cluster, leader: Member) -> Iterator[Writer]:
     made = Writer(cluster.database, leader.address)
     made.start(0)
-    eventually("first rows", lambda: len(made.acks) > 10, 10)
+    eventually("first rows", lambda: len(made.acks) > 10, 30)
     yield made
     made.stop()
 
@@ -68,7 +68,7 @@ def test_what_people_do_in_a_pause_is_not_failed_over_and_afterwards_the_fence_i
     assert longest(writer.acks) < 1.0
 
     leader.kill_agent()
-    eventually("another agent", lambda: running(leader) and leader.agent(), 10)
+    eventually("another agent", lambda: running(leader) and leader.agent(), 30)
 
     leader.kill_postmaster()
     stays(cluster, leader, 2 * cluster.ttl)

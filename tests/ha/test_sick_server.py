@@ -56,7 +56,7 @@ def test_a_member_that_stood_still_wakes_up_as_a_replica(scene: Scene) -> None:
     finally:
         thawed = time.monotonic()
         old.thaw(frozen)
-    eventually("its old PostgreSQL is dead", lambda: not set(old.running("postgres:")) & set(frozen), 10)
+    eventually("its old PostgreSQL is dead", lambda: not set(old.running("postgres:")) & set(frozen), 30)
     late = after_thaw(witness.writers[old.name].acks, thawed, cluster.timeline(new))
     print(f"{len(late)} rows acknowledged between the thaw and the kill")
     witness.writers[old.name].acks = [ack for ack in witness.writers[old.name].acks if ack not in late]

@@ -49,7 +49,7 @@ def caught_up(cluster: Cluster, leader: Member) -> None:
     for member in cluster.members.values():
         if member is not leader:
             query = f"select pg_last_wal_replay_lsn() >= '{end}'::pg_lsn"
-            eventually(f"{member.name} has all", lambda member=member, query=query: member.sql(query) == [["t"]], 10)
+            eventually(f"{member.name} has all", lambda member=member, query=query: member.sql(query) == [["t"]], 30)
 
 
 def test_every_member_keeps_a_slot_for_every_other_one(running: Cluster) -> None:

@@ -88,7 +88,7 @@ class Member:
             command, env=self.environment(), stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
             start_new_session=True, cwd="/",
         )  # fmt: skip
-        self._pid1 = eventually(f"{self.name}: PID 1", self._find_pid1, 5, every=0.01)
+        self._pid1 = eventually(f"{self.name}: PID 1", self._find_pid1, 30, every=0.01)
         self._objects.started(self.pod)
 
     def _find_pid1(self) -> int:
@@ -142,7 +142,7 @@ class Member:
         """Stop the agent's process; its pid."""
         pid = self.agent()
         os.kill(pid, signal.SIGSTOP)
-        eventually("the agent is stopped", lambda: status(pid).get("State", "").startswith("T"), 2, every=0.01)
+        eventually("the agent is stopped", lambda: status(pid).get("State", "").startswith("T"), 30, every=0.01)
         return pid
 
     def freeze(self, only: str = "") -> list[int]:
