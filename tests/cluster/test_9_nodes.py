@@ -103,3 +103,17 @@ def test_a_node_that_was_cut_off_comes_back_as_a_replica(cluster: Stage, witness
     finally:
         cluster.fault("heal", node)
     assert witness.verdict().seconds < TTL + SLACK
+
+
+@pytest.mark.long
+def test_an_api_that_is_away_for_six_ttl_stops_no_write(cluster: Stage, witness: Witness) -> None:
+    """Failsafe: every candidate promises the primary not to take the lease that it cannot renew."""
+    old, timeline = leader(cluster), witness.timeline
+    cluster.fault("stop-api")
+    try:
+        time.sleep(6 * TTL)
+    finally:
+        cluster.fault("start-api")
+    witness.wrote(THROUGH)
+    assert (leader(cluster), witness.timeline) == (old, timeline)
+    assert witness.verdict().seconds < TTL / 2, "the primary went on"
