@@ -18,6 +18,11 @@ SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 DNS_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/")
 
+NAME_RULE = (
+    "must be a name that Kubernetes takes: up to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
+)
+DNS_RULE = "must be a DNS name: a-z, 0-9, - and dots"
+
 LONGEST_CLUSTER_AND_SET = 46
 """Characters of cluster and set together; longer ones make pod names and labels that Kubernetes refuses."""
 LONGEST_MEMBER = LONGEST_CLUSTER_AND_SET + len("--xxxx")

@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, pgherd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sets of members with the same shape, and the names of their members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .checks import Problems
+from .names import DNS_LABEL, LONGEST_CLUSTER_AND_SET, LONGEST_MEMBER, NAME_RULE, member_names
+from .pod import storage_class
+from .tags import check_tags, tags_of_set
+
+
+def instance_sets(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Problems) -> list[dict[str, Any]]:
+    given = problems.sequence("postgres_instances", values["postgres_instances"])
+    if not given:
+        problems.add("postgres_instances", given, "must have at least one entry")
+    sets, names, taken = list[dict[str, Any]](), set[str](), set[str]()
+    for index, entry in enumerate(given):
+        where = f"postgres_instances[{index}]"
+        known = ("name", "replicas", "storage", "storage_class", "resources", "members", "tags")
+        fields = {"replicas": 1, "name": None, **problems.fields(where, entry, known)}
+        name = problems.pattern(f"{where}.name", fields["name"], DNS_LABEL, NAME_RULE)
+        if name in names:
+            problems.add(f"{where}.name", name, "is there twice; each entry needs a name of its own")
+        if len(cluster["name"]) + len(name) > LONGEST_CLUSTER_AND_SET:
+            problems.add(
+                f"{where}.name", name,
+                f"with postgres_cluster_name {cluster['name']} it has {len(cluster['name']) + len(name)} characters; "
+                f"together they may have {LONGEST_CLUSTER_AND_SET}",
+            )  # fmt: skip
+        names.add(name)
+        replicas = problems.integer(f"{where}.replicas", fields["replicas"], 1, 100)
+        members = _members(fields, where, cluster["name"], name, replicas, taken, problems)
+        taken.update(members)
+        tags = tags_of_set(where, fields.get("tags") or {}, problems)
+        shape = {
+            "storage": problems.storage(f"{where}.storage", fields.get("storage")),
+            "storage_class": storage_class(f"{where}.storage_class", fields.get("storage_class"), problems)
+            or cluster["storage_class"],
+            "resources": problems.resources(f"{where}.resources", fields["resources"])
+            if "resources" in fields
+            else cluster["resources"],
+        }
+        sets.append(
+            {"name": name, "replicas": replicas,
+             "members": [{"name": each, "pod": f"{each}-0", "set": name, "tags": dict(tags), **shape}
+                         for each in members]}
+        )  # fmt: skip
+    check_tags(sets, problems)
+    return sets
+
+
+def _members(
+    fields: Mapping[str, Any], where: str, cluster: str, name: str, replicas: int, taken: set[str], problems: Problems
+) -> list[str]:
+    if "members" not in fields:
+        return member_names(cluster, name, replicas, taken)
+    listed = problems.sequence(f"{where}.members", fields["members"])
+    for each in listed:
+        if not isinstance(each, str) or not DNS_LABEL.fullmatch(each) or not each.startswith(f"{cluster}-{name}-"):
+            problems.add(f"{where}.members", each, f"must be names that begin with {cluster}-{name}-")
+        elif len(each) > LONGEST_MEMBER:
+            problems.add(f"{where}.members", each, f"has {len(each)} characters; a member may have {LONGEST_MEMBER}")
+        elif each in taken:
+            problems.add(f"{where}.members", each, "is also a member of another set")
+    if len(listed) != replicas or len(set(map(str, listed))) != replicas:
+        problems.add(f"{where}.members", listed, f"must be {replicas} different names, one for each replica")
+    return [str(each) for each in listed]
