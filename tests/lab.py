@@ -28,6 +28,37 @@ def _lab(*arguments: str, limit: float = 2400) -> str:
     return done.stdout.strip()
 
 
+class Build:
+    """The upstream programs, compiled beside the doors that do not need them; a moment where they are there already."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("w") as output:
+            self._process = subprocess.Popen([*COMMAND, "build"], stdout=output, stderr=output)
+
+    def wait(self) -> None:
+        """With its last words every half minute. Raises RuntimeError with them when it failed."""
+        while True:
+            try:
+                code = self._process.wait(30)
+                break
+            except subprocess.TimeoutExpired:
+                print(f"waiting for the programs of the lab: {self._last()}", flush=True)
+        if code:
+            raise RuntimeError(f"pgherd-lab build ended with {code}: {self._last()}")
+
+    def stop(self) -> None:
+        """Without effect when it has ended; what was compiled is kept by Go's cache."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(30)
+
+    def _last(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines()
+        return lines[-1] if lines else "it says nothing yet"
+
+
 def start() -> dict[str, str]:
     """Lab up, image on every node; the environment by which pytest and molecule reach them."""
     if borrowed():
