@@ -35,4 +35,4 @@ def roomy(view: View, record: Lease) -> bool:
 def said(server: Server, better: bool) -> str:
     left = (server.free or 0) // (1024 * 1024)
     then = "the lease goes to a candidate that has more" if better else "no candidate has more: make room"
-    return f"the data volume is full ({left} MiB left); {then}"
+    return f"the data or WAL volume is full ({left} MiB left); {then}"

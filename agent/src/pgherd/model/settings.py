@@ -34,6 +34,10 @@ class PostgresSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ours, on the same volume, outside the data directory."""
     socket_directory: str = "/tmp/postgres"
     port: Port = 5432
+    wal_directory: str | None = None
+    """pg_wal on a volume of its own; None: in the data directory."""
+    tablespaces: tuple[str, ...] = ()
+    """Directories on volumes of their own, for CREATE TABLESPACE."""
     certificates: str = "/pgconf/tls"
     """tls.crt, tls.key, ca.crt of the server; `replication/` with the client's."""
 

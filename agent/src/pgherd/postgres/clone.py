@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from pgherd.model.position import Position
-from pgherd.postgres import configure, divergent, histories, incarnation, remote, replace
+from pgherd.postgres import configure, divergent, histories, incarnation, outside, remote, replace, walhome
 from pgherd.postgres.errors import PostgresError, WouldDestroy
 from pgherd.postgres.layout import Layout, environment
 from pgherd.postgres.run import run
@@ -21,14 +23,16 @@ async def clone(
 
     `own`: system identifier and position of the data to be replaced; None when they cannot be read.
     """
-    if replace.filled(layout.data) and not replacing:
+    if outside.filled(layout.data) and not replacing:
         raise WouldDestroy(f"{layout.data} is not empty: a clone would replace it")
     configure.make_directories(layout)
-    await replace.remove(layout.new)
-    since = await _divergent_since(layout, conninfo, own) if replace.filled(layout.data) else NOTHING
+    await asyncio.to_thread(walhome.finish, layout)
+    await replace.remove(layout, layout.new)
+    since = await _divergent_since(layout, conninfo, own) if outside.filled(layout.data) else NOTHING
     argv = [
         layout.program("pg_basebackup"), "-D", str(layout.new), "-d", conninfo, "--checkpoint=fast",
-        "--wal-method=stream", "--no-password",
+        "--wal-method=stream", "--no-password", *outside.waldir(layout),
+        *outside.mappings(layout, await remote.tablespaces(conninfo)),
     ]  # fmt: skip
     await run(argv, environment(), LIMIT, volume_fd)
     (layout.new / configure.STANDBY).touch(mode=0o600)

@@ -125,5 +125,5 @@ def mark_primary(layout: Layout) -> None:
 
 
 def make_directories(layout: Layout) -> None:
-    for path in (layout.state, layout.divergent, layout.socket, layout.temporary):
+    for path in (layout.state, layout.divergent, layout.socket, layout.temporary, *layout.tablespaces):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ A person may find commits in it that were acknowledged and lost. Nothing here is
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -41,7 +42,7 @@ def fork(own: Position, own_history: History, other: int, other_history: History
 
 
 def keep(layout: Layout, wal: Path, since: int, segment_size: int = SEGMENT_SIZE, move: bool = False) -> Path | None:
-    """Copy (or move, within the volume) the segments that reach beyond `since`, with all histories; where they are."""
+    """Copy (or move) the segments that reach beyond `since`, with all histories; where they are."""
     chosen = []
     for path in sorted(wal.iterdir()):
         number = histories.segment_number(path.name[:SEGMENT_NAME], segment_size)
@@ -52,12 +53,21 @@ def keep(layout: Layout, wal: Path, since: int, segment_size: int = SEGMENT_SIZE
     target = layout.divergent / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     target.mkdir(parents=True, exist_ok=True)
     for path in (*chosen, *wal.glob("*.history")):
-        if move:
-            path.rename(target / path.name)
-        else:
+        if not (move and _moved(path, target / path.name)):
             _copy(path, target / path.name)
     incarnation.write_durably(target / "since", f"{format_lsn(since)}\n")
     return target
+
+
+def _moved(source: Path, target: Path) -> bool:
+    """False when the WAL is on a volume of its own: who replaces it deletes it after the copy."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pgherd.postgres import configure, incarnation
+from pgherd.postgres import configure, incarnation, outside
 from pgherd.postgres.errors import PostgresError
 from pgherd.postgres.layout import Layout, environment
 from pgherd.postgres.replace import remove
@@ -18,11 +18,12 @@ async def initialise(layout: Layout, volume_fd: int | None, allowed: Callable[[]
 
     `allowed` is asked when initdb is done: a lease that was lost meanwhile may have another initialiser by now (S7).
     """
-    await remove(layout.new)
+    await remove(layout, layout.new)
     configure.make_directories(layout)
     argv = [
         layout.program("initdb"), "-D", str(layout.new), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8",
         "--data-checksums", "--auth-local=peer", "--auth-host=scram-sha-256", "--no-instructions",
+        *outside.waldir(layout),
     ]  # fmt: skip
     await run(argv, environment(), LIMIT, volume_fd)
     incarnation.renew(layout.new)

@@ -27,6 +27,10 @@ class Layout:
         """Copies of the replication certificate with a mode that libpq accepts."""
         self.certificates = Path(settings.certificates)
         self.wal = self.data / "pg_wal"
+        """A directory, or a link to one on the WAL volume."""
+        self.wal_home = Path(settings.wal_directory) if settings.wal_directory else None
+        """There or beside it, on the WAL volume (postgres.outside)."""
+        self.tablespaces = tuple(Path(each) for each in settings.tablespaces)
         self.incarnation = self.data / "pgherd_incarnation"
 
     def program(self, name: str) -> str:

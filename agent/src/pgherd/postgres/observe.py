@@ -52,12 +52,13 @@ SELECT r.recovery,
 
 
 def free(layout: Layout) -> int | None:
-    """Bytes that an unprivileged process may still write to the data volume, in whole MiB."""
+    """Bytes that an unprivileged process may still write to the data and the WAL volume, the lesser, in whole MiB."""
+    volumes = [layout.data.parent, *([layout.wal_home.parent] if layout.wal_home else [])]
     try:
-        found = os.statvfs(layout.data.parent)
+        found = [os.statvfs(volume) for volume in volumes]
     except OSError:
         return None
-    return found.f_bavail * found.f_frsize // MEBIBYTE * MEBIBYTE
+    return min(each.f_bavail * each.f_frsize for each in found) // MEBIBYTE * MEBIBYTE
 
 
 class Observer:

@@ -30,6 +30,9 @@ SQL = """SELECT (SELECT system_identifier::text FROM pg_control_system()) AS sys
        substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) AS current,
        (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpointed"""
 
+TABLESPACES = """SELECT coalesce(array_agg(location ORDER BY location), '{}') AS locations
+  FROM (SELECT pg_tablespace_location(oid) AS location FROM pg_tablespace) AS t WHERE location <> ''"""
+
 
 async def connect(conninfo: str) -> Connection:
     """Raises PostgresError naming the reason."""
@@ -53,6 +56,18 @@ async def line(conninfo: str) -> Line:
         return Line(system, timeline, parse_history(bytes(row["text"]).decode(errors="replace")))
     except (TimeoutError, psycopg.Error) as error:
         raise PostgresError(f"the source is not a primary that tells its history: {error}") from None
+    finally:
+        await connection.close()
+
+
+async def tablespaces(conninfo: str) -> list[str]:
+    """Where the source has tablespaces of its own. Raises PostgresError."""
+    connection = await connect(conninfo)
+    try:
+        row = await bounded(query(connection, TABLESPACES), CONNECT)
+        return list(row["locations"])
+    except (TimeoutError, psycopg.Error) as error:
+        raise PostgresError(f"the source does not tell its tablespaces: {error}") from None
     finally:
         await connection.close()
 

@@ -6,28 +6,16 @@ The order survives a crash at any point: data -> .old, .new -> data, divergent W
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
-from pgherd.postgres import divergent, incarnation
+from pgherd.postgres import configure, divergent, incarnation, outside, walhome
 from pgherd.postgres.layout import Layout
+from pgherd.postgres.outside import filled
 
 
-def filled(directory: Path) -> bool:
-    try:
-        return any(directory.iterdir())
-    except FileNotFoundError:
-        return False
-
-
-async def remove(directory: Path) -> None:
+async def remove(layout: Layout, directory: Path) -> None:
     """Delete a directory that is no member's data: in a thread, since it may be large."""
-    await asyncio.to_thread(_remove, directory)
-
-
-def _remove(directory: Path) -> None:
-    if directory.exists():
-        shutil.rmtree(directory)
+    await asyncio.to_thread(outside.remove, layout, directory)
 
 
 async def put(layout: Layout, since: int) -> None:
@@ -45,13 +33,16 @@ async def tidy(layout: Layout) -> None:
     if layout.old.exists() and not filled(layout.data):
         layout.old.rename(layout.data)
         incarnation.sync_directory(layout.data.parent)
+    await asyncio.to_thread(walhome.finish, layout)
     if layout.old.exists():
         await _drop_old(layout, 0)
-    await remove(layout.new)
+    await remove(layout, layout.new)
+    await asyncio.to_thread(outside.sweep, layout)
+    configure.make_directories(layout)
 
 
 async def _drop_old(layout: Layout, since: int) -> None:
     wal = layout.old / "pg_wal"
     if wal.is_dir():
         await asyncio.to_thread(divergent.keep, layout, wal, since, divergent.SEGMENT_SIZE, True)
-    await remove(layout.old)
+    await remove(layout, layout.old)

@@ -20,7 +20,7 @@ from pgherd.model.server import Data, Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings
 from pgherd.model.slots import SlotOrders, SlotsSeen
 from pgherd.model.synchronous import WAIT, Rule
-from pgherd.postgres import configure, histories, keys, render, replace, roles, sessions, synchronous
+from pgherd.postgres import configure, histories, keys, render, replace, roles, sessions, synchronous, walhome
 from pgherd.postgres.apply import Applier
 from pgherd.postgres.clone import clone
 from pgherd.postgres.control import ControlData
@@ -136,6 +136,7 @@ class PostgresServer:
         keys.refresh(self.layout)
         self._observer.wal_end.forget()
         usable = await self._applier.for_start(configuration)
+        await walhome.settle(self.layout)
         # In a thread: every file is synced, and a stalled volume must not stop the heartbeat.
         await self._applier.write(lambda: self._lay_out(writable, source, usable, control))
         await self._take_over_slots(writable, source, usable)
