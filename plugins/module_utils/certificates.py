@@ -29,8 +29,10 @@ def wanted(cluster: Mapping[str, Any], extra: Sequence[str] = ()) -> list[dict[s
     ]
     pods = [form for member in cluster["members"] for form in _pod_names(cluster, member["pod"])]
     wild = [f"*.{name}-pods.{namespace}.svc.{domain}", f"*.{name}-pods.{namespace}.svc"]
+    prefix = cluster["prefix"]
     server = {
         "secret": f"{name}-cluster-cert",
+        "labels": {f"{prefix}cluster-certificate": "postgres-tls"},
         "common_name": f"{name}-primary"[:64],
         "dns": [*services, *wild, *pods, "localhost", *(each for each in extra if not is_address(each))],
         "addresses": [each for each in extra if is_address(each)],
@@ -39,6 +41,7 @@ def wanted(cluster: Mapping[str, Any], extra: Sequence[str] = ()) -> list[dict[s
     }
     replication = {
         "secret": f"{name}-replication-cert",
+        "labels": {f"{prefix}cluster-certificate": "replication-client-tls"},
         "common_name": REPLICATION_USER,
         "dns": [REPLICATION_USER],
         "addresses": [],
@@ -52,6 +55,11 @@ def _member(cluster: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, 
     pod = member["pod"]
     return {
         "secret": f"{member['name']}-certs",
+        "labels": {
+            **member["labels"],
+            f"{cluster['prefix']}instance-set": member["set"],
+            f"{cluster['prefix']}instance": member["name"],
+        },
         "common_name": pod,
         "dns": [*_pod_names(cluster, pod), pod, "localhost"],
         "addresses": ["127.0.0.1"],
@@ -112,7 +120,8 @@ def issue(
         reason = "its authority is new" if authority is None else leaf_problem(pair, authority, leaf, now)
         if reason:
             pair = new_leaf(authority, leaf, now) if generate and authority else None
-        result.append(_issued(options["secret"], pair, roots, reason, metadata, live))
+        labels = {**(metadata.get("labels") or {}), **(options.get("labels") or {})}
+        result.append(_issued(options["secret"], pair, roots, reason, {**metadata, "labels": labels}, live))
     return result
 
 

@@ -24,11 +24,14 @@ from .pod import pod
 
 DEFAULTS: Mapping[str, Any] = {
     "postgres_allow_data_loss_reclone": True,
+    "postgres_annotations": {},
     "postgres_before_stop": "",
     "postgres_callbacks": {},
     "postgres_certificate_names": [],
     "postgres_cluster_domain": "cluster.local",
+    "postgres_config_files": [],
     "postgres_configuration_conflict": "fail",
+    "postgres_default_scheduling": True,
     "postgres_early_takeover_delay": 3,
     "postgres_failsafe_mode": True,
     "postgres_ignore_slots": [],
@@ -37,6 +40,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_image_pull_secrets": [],
     "postgres_instances": [{"name": "instance1", "replicas": 1, "storage": "1Gi"}],
     "postgres_label_prefix": "pgherd.dev/",
+    "postgres_labels": {},
     "postgres_lock": "endpoints",
     "postgres_loop_wait": 3,
     "postgres_maximum_lag_on_failover": 1048576,
@@ -46,20 +50,33 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_patches": [],
     "postgres_pg_hba": [],
     "postgres_pg_ident": [],
-    "postgres_pre_promote": "",
     "postgres_port": 5432,
+    "postgres_pre_promote": "",
     "postgres_primary_start_timeout": 300,
     "postgres_primary_stop_timeout": 60,
+    "postgres_replica_service_annotations": {},
+    "postgres_replica_service_external_traffic_policy": None,
+    "postgres_replica_service_internal_traffic_policy": None,
+    "postgres_replica_service_ip_families": [],
+    "postgres_replica_service_ip_family_policy": None,
+    "postgres_replica_service_labels": {},
     "postgres_replica_service_node_port": None,
     "postgres_replica_service_type": "ClusterIP",
     "postgres_resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
     "postgres_rest_port": 8008,
     "postgres_retry_timeout": 3,
+    "postgres_service_annotations": {},
+    "postgres_service_external_traffic_policy": None,
+    "postgres_service_internal_traffic_policy": None,
+    "postgres_service_ip_families": [],
+    "postgres_service_ip_family_policy": None,
+    "postgres_service_labels": {},
     "postgres_service_node_port": None,
     "postgres_service_type": "ClusterIP",
     "postgres_shared_memory_size": "256Mi",
     "postgres_slots": {},
     "postgres_storage_class": "",
+    "postgres_supplemental_groups": [],
     "postgres_synchronous_mode": False,
     "postgres_synchronous_mode_strict": False,
     "postgres_synchronous_node_count": 1,
@@ -102,7 +119,7 @@ def declare(variables: Mapping[str, Any], host: str, image_needed: bool = True) 
     problems = Problems()
     problems.texts += unknown(given, KNOWN, "postgres_")
     cluster = identity(values, problems)
-    cluster.update(pod(values, image_needed, problems), services=client_services(values, problems))
+    cluster.update(pod(values, image_needed, problems), services=client_services(values, cluster["prefix"], problems))
     cluster["sets"] = instance_sets(values, cluster, problems)
     cluster["members"] = [member for each in cluster["sets"] for member in each["members"]]
     cluster["users"] = users(values, cluster, problems)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .checks import Problems
-from .names import DNS_LABEL, DNS_NAME, DNS_RULE, LABEL_PREFIX, LOCK_KINDS, NAME_RULE, SERVICE_NAME
+from .names import DNS_LABEL, DNS_NAME, DNS_RULE, LABEL_PREFIX, LOCK_KINDS, NAME_RULE, PGO_PREFIX, SERVICE_NAME
+from .object_metadata import both
 
 
 def identity(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
@@ -26,6 +27,8 @@ def identity(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
         "must be a DNS name followed by a slash, such as pgherd.dev/",
     )
     common = {f"{prefix}cluster": name}
+    owned = {f"{prefix}applied-by": "play"}
+    given = both(values, "postgres_", "", prefix, problems)
     lock = problems.choice("postgres_lock", values["postgres_lock"], tuple(LOCK_KINDS))
     return {
         "name": name,
@@ -34,8 +37,13 @@ def identity(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
         "lock": lock,
         "lock_kind": LOCK_KINDS.get(lock, "Endpoints"),
         "selector": common,
-        "owned": {f"{prefix}applied-by": "play"},
-        "labels": {**common, f"{prefix}applied-by": "play"},
+        "owned": owned,
+        "labels": {**given["labels"], **common, **owned},
+        "user_labels": given["labels"],
+        "annotations": given["annotations"],
+        # PGO's users select by these; its own prefix makes the objects look like PGO's.
+        "scope": {f"{prefix}patroni": f"{name}-ha"} if prefix == PGO_PREFIX else {},
+        "primary_role": "master" if prefix == PGO_PREFIX else "primary",
         "domain": problems.pattern(
             "postgres_cluster_domain", values["postgres_cluster_domain"], DNS_NAME, f"{DNS_RULE}, such as cluster.local"
         ),

@@ -10,8 +10,17 @@ from typing import Any
 
 from .checks import Problems
 from .names import DNS_LABEL, LONGEST_CLUSTER_AND_SET, LONGEST_MEMBER, NAME_RULE, member_names
-from .pod import storage_class
+from .object_metadata import both
+from .scheduling import FIELDS as SCHEDULING
+from .scheduling import scheduling
+from .sidecars import sidecars
 from .tags import check_tags, tags_of_set
+from .volumes import FIELDS as VOLUMES
+from .volumes import claims, mounts, places, volumes_of_set
+
+FIELDS = (
+    "name", "replicas", "members", "tags", "resources", "labels", "annotations", "sidecars", *SCHEDULING, *VOLUMES,
+)  # fmt: skip
 
 
 def instance_sets(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Problems) -> list[dict[str, Any]]:
@@ -21,37 +30,56 @@ def instance_sets(values: Mapping[str, Any], cluster: Mapping[str, Any], problem
     sets, names, taken = list[dict[str, Any]](), set[str](), set[str]()
     for index, entry in enumerate(given):
         where = f"postgres_instances[{index}]"
-        known = ("name", "replicas", "storage", "storage_class", "resources", "members", "tags")
-        fields = {"replicas": 1, "name": None, **problems.fields(where, entry, known)}
-        name = problems.pattern(f"{where}.name", fields["name"], DNS_LABEL, NAME_RULE)
-        if name in names:
-            problems.add(f"{where}.name", name, "is there twice; each entry needs a name of its own")
-        if len(cluster["name"]) + len(name) > LONGEST_CLUSTER_AND_SET:
-            problems.add(
-                f"{where}.name", name,
-                f"with postgres_cluster_name {cluster['name']} it has {len(cluster['name']) + len(name)} characters; "
-                f"together they may have {LONGEST_CLUSTER_AND_SET}",
-            )  # fmt: skip
+        fields = {"replicas": 1, "name": None, **problems.fields(where, entry, FIELDS)}
+        name = _name(fields["name"], where, cluster["name"], names, problems)
         names.add(name)
         replicas = problems.integer(f"{where}.replicas", fields["replicas"], 1, 100)
         members = _members(fields, where, cluster["name"], name, replicas, taken, problems)
         taken.update(members)
         tags = tags_of_set(where, fields.get("tags") or {}, problems)
-        shape = {
-            "storage": problems.storage(f"{where}.storage", fields.get("storage")),
-            "storage_class": storage_class(f"{where}.storage_class", fields.get("storage_class"), problems)
-            or cluster["storage_class"],
-            "resources": problems.resources(f"{where}.resources", fields["resources"])
-            if "resources" in fields
-            else cluster["resources"],
-        }
+        shape = _shape(fields, where, cluster, replicas, problems)
         sets.append(
-            {"name": name, "replicas": replicas,
-             "members": [{"name": each, "pod": f"{each}-0", "set": name, "tags": dict(tags), **shape}
-                         for each in members]}
+            {"name": name, "replicas": replicas, "min_available": shape["min_available"],
+             "labels": shape["labels"], "annotations": shape["annotations"],
+             "members": [{"name": each, "pod": f"{each}-0", "set": name, "tags": dict(tags), **shape,
+                          "claims": claims(each, shape), "places": places(shape, cluster["version"]),
+                          "mounts": mounts(shape)} for each in members]}
         )  # fmt: skip
     check_tags(sets, problems)
     return sets
+
+
+def _name(given: Any, where: str, cluster: str, names: set[str], problems: Problems) -> str:
+    name = problems.pattern(f"{where}.name", given, DNS_LABEL, NAME_RULE)
+    if name in names:
+        problems.add(f"{where}.name", name, "is there twice; each entry needs a name of its own")
+    together = len(cluster) + len(name)
+    if together > LONGEST_CLUSTER_AND_SET:
+        problems.add(
+            f"{where}.name", name,
+            f"with postgres_cluster_name {cluster} it has {together} characters; "
+            f"together they may have {LONGEST_CLUSTER_AND_SET}",
+        )  # fmt: skip
+    return name
+
+
+def _shape(
+    fields: Mapping[str, Any], where: str, cluster: Mapping[str, Any], replicas: int, problems: Problems
+) -> dict[str, Any]:
+    """What all members of the set have in common."""
+    extra = sidecars(fields, where, problems)
+    containers = ["database", *(str(each.get("name")) for each in extra)]
+    metadata = both(fields, "", f"{where}.", cluster["prefix"], problems)
+    return {
+        **volumes_of_set(fields, where, cluster, containers, problems),
+        **scheduling(fields, where, cluster, replicas, problems),
+        "resources": problems.resources(f"{where}.resources", fields["resources"])
+        if "resources" in fields
+        else cluster["resources"],
+        "sidecars": extra,
+        "labels": {**cluster["user_labels"], **metadata["labels"]},
+        "annotations": {**cluster["annotations"], **metadata["annotations"]},
+    }
 
 
 def _members(

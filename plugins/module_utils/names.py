@@ -18,6 +18,8 @@ SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 DNS_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/")
 
+PGO_PREFIX = "postgres-operator.crunchydata.com/"
+
 NAME_RULE = (
     "must be a name that Kubernetes takes: up to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
 )
@@ -96,11 +98,12 @@ def rendered_names(cluster: Mapping[str, Any]) -> dict[str, list[str]]:
     name = cluster["name"]
     members = [each["name"] for each in cluster["members"]]
     services = ["ha", *(["ha-config"] if cluster["lock"] == "endpoints" else []), "pods", "primary", "replicas"]
-    budgets = [f"{name}-set-{each['name']}" for each in cluster["sets"] if each["replicas"] > 1]
+    budgets = [f"{name}-set-{each['name']}" for each in cluster["sets"] if each["min_available"]]
+    claims = [claim["name"] for member in cluster["members"] for claim in member["claims"]]
     return {
         "ConfigMap": [f"{name}-config"],
         cluster["lock_kind"]: [f"{name}-primary"],
-        "PersistentVolumeClaim": [f"{each}-pgdata" for each in members],
+        "PersistentVolumeClaim": claims,
         **({"PodDisruptionBudget": budgets} if budgets else {}),
         "Role": [f"{name}-instance"],
         "RoleBinding": [f"{name}-instance"],

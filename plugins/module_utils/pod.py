@@ -12,6 +12,7 @@ from .checks import Problems
 from .names import DNS_NAME, DNS_RULE
 
 MAJORS = (14, 15, 16, 17, 18)
+PROJECTIONS = ("secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle")
 
 
 def pod(values: Mapping[str, Any], image_needed: bool, problems: Problems) -> dict[str, Any]:
@@ -36,7 +37,10 @@ def pod(values: Mapping[str, Any], image_needed: bool, problems: Problems) -> di
         "port": port,
         "rest_port": rest_port,
         "resources": problems.resources("postgres_resources", values["postgres_resources"]),
-        "shared_memory_size": problems.storage("postgres_shared_memory_size", values["postgres_shared_memory_size"]),
+        "shared_memory_size": _shared_memory(values["postgres_shared_memory_size"], problems),
+        "config_files": _projections("postgres_config_files", values["postgres_config_files"], problems),
+        "supplemental_groups": _groups(values["postgres_supplemental_groups"], problems),
+        "default_scheduling": problems.boolean("postgres_default_scheduling", values["postgres_default_scheduling"]),
         "temporary_size": problems.storage("postgres_temporary_size", values["postgres_temporary_size"]),
         "storage_class": storage_class("postgres_storage_class", values["postgres_storage_class"], problems),
     }
@@ -54,3 +58,26 @@ def _pull_secrets(given: Any, problems: Problems) -> list[dict[str, Any]]:
         problems.pattern(f"{where}.name", fields.get("name"), DNS_NAME, DNS_RULE)
         secrets.append(fields)
     return secrets
+
+
+def _shared_memory(value: Any, problems: Problems) -> str:
+    """Empty: as much as the node has."""
+    return problems.storage("postgres_shared_memory_size", value) if value != "" else ""
+
+
+def _projections(name: str, given: Any, problems: Problems) -> list[dict[str, Any]]:
+    """Sources of a projected volume, as in a pod; each is one kind of source."""
+    sources = []
+    for index, entry in enumerate(problems.sequence(name, given)):
+        source = problems.fields(f"{name}[{index}]", entry, PROJECTIONS)
+        if len(source) != 1:
+            problems.add(f"{name}[{index}]", entry, f"must be exactly one of {', '.join(PROJECTIONS)}")
+        for kind, value in source.items():
+            problems.mapping(f"{name}[{index}].{kind}", value)
+        sources.append(source)
+    return sources
+
+
+def _groups(given: Any, problems: Problems) -> list[int]:
+    name = "postgres_supplemental_groups"
+    return [problems.integer(name, each, 1, 2**31 - 1) for each in problems.sequence(name, given)]

@@ -48,6 +48,10 @@ options:
         description: Name of the Secret.
         type: str
         required: true
+      labels:
+        description: Labels of this Secret, beside O(labels).
+        type: dict
+        default: {}
       common_name:
         description: Common name of the subject.
         type: str
@@ -147,6 +151,7 @@ from ansible_collections.pgherd.postgres.plugins.module_utils.x509 import PROBLE
 CERTIFICATE = {
     # Only the name of one.
     "secret": {"type": "str", "required": True, "no_log": False},
+    "labels": {"type": "dict", "default": {}},
     "common_name": {"type": "str", "required": True},
     "dns": {"type": "list", "elements": "str", "default": []},
     "addresses": {"type": "list", "elements": "str", "default": []},

@@ -30,11 +30,11 @@ def pair() -> Iterator[list[Fenced]]:
             volume.unmount()
 
 
-def place(member: Fenced, **postgres: Any) -> None:
+def place(member: Fenced, **volumes: Any) -> None:
     """Other static settings, as with a new pod: a new agent reads them."""
     path = member.root / "settings.yaml"
     settings = yaml.safe_load(path.read_text())
-    settings["postgres"] |= postgres
+    settings["volumes"] = {member.name: volumes}
     path.write_text(yaml.safe_dump(settings))
 
 

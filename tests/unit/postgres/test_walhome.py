@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pgherd.model.settings import PostgresSettings
+from pgherd.model.settings import PostgresSettings, Volumes
 from pgherd.postgres import outside, replace, walhome
 from pgherd.postgres.errors import StartFailed
 from pgherd.postgres.layout import Layout
@@ -34,11 +34,14 @@ class Crashed(BaseException):
 
 
 def layout(root: Path, on_volume: bool) -> Layout:
+    return placed(root, Volumes(str(root / "pgwal/pg17_wal") if on_volume else None))
+
+
+def placed(root: Path, volumes: Volumes) -> Layout:
     settings = PostgresSettings(
-        17, "/bin", str(root / "pgdata/pg17"), str(root / "pgdata/pgherd"), socket_directory=str(root / "tmp/socket"),
-        wal_directory=str(root / "pgwal/pg17_wal") if on_volume else None,
-    )  # fmt: skip
-    return Layout(settings, str(root / "tmp"))
+        17, "/bin", str(root / "pgdata/pg17"), str(root / "pgdata/pgherd"), socket_directory=str(root / "tmp/socket")
+    )
+    return Layout(settings, str(root / "tmp"), volumes)
 
 
 def stopped(root: Path) -> None:
@@ -160,11 +163,8 @@ def test_wal_that_no_link_names_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_tablespace_that_a_copy_did_not_finish_is_swept(tmp_path: Path) -> None:
     stopped(tmp_path)
-    settings = PostgresSettings(
-        17, "/bin", str(tmp_path / "pgdata/pg17"), str(tmp_path / "pgdata/pgherd"),
-        socket_directory=str(tmp_path / "tmp/socket"), tablespaces=(str(tmp_path / "tablespaces/fast/data"),),
-    )  # fmt: skip
-    made, fast = Layout(settings, str(tmp_path / "tmp")), tmp_path / "tablespaces/fast"
+    fast = tmp_path / "tablespaces/fast"
+    made = placed(tmp_path, Volumes(tablespaces=(str(fast / "data"),)))
     for name in ("data", "data.1", "data.2", "database"):
         (fast / name / "PG_17_202406281").mkdir(parents=True)
     (made.data / "pg_tblspc").mkdir()

@@ -34,12 +34,17 @@ class PostgresSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ours, on the same volume, outside the data directory."""
     socket_directory: str = "/tmp/postgres"
     port: Port = 5432
+    certificates: str = "/pgconf/tls"
+    """tls.crt, tls.key, ca.crt of the server; `replication/` with the client's."""
+
+
+class Volumes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a member has beside the volume of its data."""
+
     wal_directory: str | None = None
     """pg_wal on a volume of its own; None: in the data directory."""
     tablespaces: tuple[str, ...] = ()
     """Directories on volumes of their own, for CREATE TABLESPACE."""
-    certificates: str = "/pgconf/tls"
-    """tls.crt, tls.key, ca.crt of the server; `replication/` with the client's."""
 
 
 class RestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +56,8 @@ class RestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class KubernetesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lock: str = "endpoints"
     """Kind of the lock object, one of LOCKS; the same for all members."""
+    primary_role: str = "primary"
+    """What label `role` of the primary's pod says."""
     kubeconfig: str | None = None
     """For process tests; in a pod the service account is used."""
 
@@ -74,6 +81,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     users: tuple[DeclaredUser, ...] = ()
     tags: Mapping[str, Mapping[str, Any]] = {}
     """By member (model.tags)."""
+    volumes: Mapping[str, Volumes] = {}
+    """By member."""
 
     @property
     def lock(self) -> str:

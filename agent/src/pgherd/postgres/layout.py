@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pgherd.model.settings import PostgresSettings
+from pgherd.model.settings import PostgresSettings, Volumes
 
 
 class Layout:
-    def __init__(self, settings: PostgresSettings, temporary: str | None = None) -> None:
+    def __init__(
+        self, settings: PostgresSettings, temporary: str | None = None, volumes: Volumes = Volumes()
+    ) -> None:  # fmt: skip
         self.settings = settings
         self.data = Path(settings.data_directory)
         self.new = Path(f"{settings.data_directory}.new")
@@ -28,9 +30,9 @@ class Layout:
         self.certificates = Path(settings.certificates)
         self.wal = self.data / "pg_wal"
         """A directory, or a link to one on the WAL volume."""
-        self.wal_home = Path(settings.wal_directory) if settings.wal_directory else None
+        self.wal_home = Path(volumes.wal_directory) if volumes.wal_directory else None
         """There or beside it, on the WAL volume (postgres.outside)."""
-        self.tablespaces = tuple(Path(each) for each in settings.tablespaces)
+        self.tablespaces = tuple(Path(each) for each in volumes.tablespaces)
         self.incarnation = self.data / "pgherd_incarnation"
 
     def program(self, name: str) -> str:

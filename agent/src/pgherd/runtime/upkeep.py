@@ -80,7 +80,7 @@ class Role:
             self._wake.ring()
 
     def wanted(self) -> str | None:
-        """`primary` once the address is published, `replica` for a running standby (`noloadbalance` where its tag says
+        """`primary` (`kubernetes.primary_role`) once the address is published, `replica` for a running standby (`noloadbalance` where its tag says
         so: the replicas' Service does not select it), else no opinion."""
         server, known = self._state.server, self._state.knowledge
         if server is None or server.process is not Process.RUNNING:
@@ -89,7 +89,7 @@ class Role:
             own = self._state.tags.get(self._state.identity.member, {})
             return "noloadbalance" if on(own, "noloadbalance") else "replica"
         published = known.record is not None and known.record.address == self._state.identity.address
-        return "primary" if known.held is not None and published else None
+        return self._state.settings.kubernetes.primary_role if known.held is not None and published else None
 
     async def run(self) -> None:
         while True:
