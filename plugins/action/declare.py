@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.declaration import Invalid, declare
+
+MANIFEST = "postgres_cluster_manifest"
 
 
 class ActionModule(ActionBase):
@@ -25,7 +29,9 @@ class ActionModule(ActionBase):
         host = str(variables["inventory_hostname"])
         _validated, options = self.validate_argument_spec({"image_needed": {"type": "bool", "default": True}})
         try:
-            cluster = declare(evaluated(variables, self._templar.template), host, options["image_needed"])
+            values = evaluated(variables, self._templar.template)
+            self._read_manifest(values, str(variables.get("inventory_dir") or self._loader.get_basedir()))
+            cluster = declare(values, host, options["image_needed"])
         except Invalid as error:
             listed = "\n  ".join(error.problems)
             result.update(
@@ -36,6 +42,29 @@ class ActionModule(ActionBase):
             return result
         result.update(changed=False, cluster=cluster)
         return result
+
+    def _read_manifest(self, values: dict[str, Any], folder: str) -> None:
+        """The file that postgres_cluster_manifest names, in its place. Raises Invalid."""
+        named = values.get(MANIFEST)
+        if not named or not isinstance(named, str):
+            return
+        path = Path(folder, named)
+        try:
+            text = Path(self._loader.get_real_file(str(path))).read_text()
+            values[MANIFEST] = the_cluster(list(yaml.safe_load_all(text)))
+        except (AnsibleError, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise Invalid([f"{MANIFEST}={named}: {path} cannot be read: {' '.join(str(error).split())}"]) from None
+        except ValueError as error:
+            raise Invalid([f"{MANIFEST}={named}: {path} {error}"]) from None
+
+
+def the_cluster(documents: list[Any]) -> dict[str, Any]:
+    """The one PostgresCluster of a file that may hold other objects, too. Raises ValueError."""
+    found = [each for each in documents if isinstance(each, dict) and each.get("kind") == "PostgresCluster"]
+    if len(found) != 1:
+        raise ValueError(f"must hold one PostgresCluster; it holds {len(found)}")
+    (manifest,) = found
+    return _plain(manifest)  # type: ignore[no-any-return]
 
 
 def evaluated(variables: Mapping[str, Any], template: Callable[[Any], Any]) -> dict[str, Any]:

@@ -109,19 +109,19 @@ def unknown(variables: Mapping[str, Any], known: Sequence[str], prefix: str) -> 
     bare = [name.removeprefix(prefix) for name in known]
     texts = list[str]()
     for name in others:
-        guess = _nearest(name.removeprefix(prefix), bare)
+        guess = nearest(name.removeprefix(prefix), bare)
         text = f"{given(name, variables[name])}: no such variable"
         texts.append(f"{text}; did you mean {prefix}{guess}?" if guess else text)
     return [*texts, f"known variables are {', '.join(known)}"] if texts else []
 
 
 def _instead(name: str, known: Sequence[str]) -> str:
-    nearest = _nearest(name, known)
-    guess = f"did you mean {nearest}? " if nearest else ""
+    similar = nearest(name, known)
+    guess = f"did you mean {similar}? " if similar else ""
     return f"{guess}known are {', '.join(known)}"
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
+def nearest(name: str, known: Sequence[str]) -> str:
     return next(iter(difflib.get_close_matches(name, known, 1)), "")
 
 

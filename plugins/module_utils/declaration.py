@@ -19,6 +19,7 @@ from .declared_users import users
 from .dynamic_configuration import dynamic_configuration
 from .identity import identity
 from .instance_sets import instance_sets
+from .manifest import located, with_manifest
 from .patches import patches
 from .pod import pod
 
@@ -29,6 +30,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_callbacks": {},
     "postgres_certificate_names": [],
     "postgres_cluster_domain": "cluster.local",
+    "postgres_cluster_manifest": "",
     "postgres_config_files": [],
     "postgres_configuration_conflict": "fail",
     "postgres_default_scheduling": True,
@@ -43,6 +45,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_labels": {},
     "postgres_lock": "endpoints",
     "postgres_loop_wait": 3,
+    "postgres_manifest_ignore": [],
     "postgres_maximum_lag_on_failover": 1048576,
     "postgres_maximum_lag_on_syncnode": -1,
     "postgres_member_slots_ttl": 1800,
@@ -115,9 +118,10 @@ def declare(variables: Mapping[str, Any], host: str, image_needed: bool = True) 
     Without `image_needed` nobody is going to start pods: whoever looks or deletes need not know the image.
     """
     given = {name: value for name, value in variables.items() if name.startswith("postgres_")}
-    values = {**DEFAULTS, "postgres_cluster_name": host, **given}
     problems = Problems()
     problems.texts += unknown(given, KNOWN, "postgres_")
+    given, origins = with_manifest(given, DEFAULTS, host, problems)
+    values = {**DEFAULTS, "postgres_cluster_name": host, **given}
     cluster = identity(values, problems)
     cluster.update(pod(values, image_needed, problems), services=client_services(values, cluster["prefix"], problems))
     cluster["sets"] = instance_sets(values, cluster, problems)
@@ -134,7 +138,7 @@ def declare(variables: Mapping[str, Any], host: str, image_needed: bool = True) 
     cluster["wait_timeout"] = problems.integer("postgres_wait_timeout", values["postgres_wait_timeout"], 1, 86400)
     names = certificate_names(values["postgres_certificate_names"], problems)
     if problems.texts:
-        raise Invalid(problems.texts)
+        raise Invalid(located(problems.texts, origins))
     cluster["certificates"] = wanted(cluster, names)
     cluster["node_ports"] = {
         str(cluster["services"][role]["node_port"]): f"{cluster['name']}-{service}"

@@ -14,6 +14,8 @@ description:
   - Reads every variable of the host that begins with C(postgres_) and checks it. Unknown variables and fields, names
     that Kubernetes would not take, sizes without a unit, timing that cannot work and parameters that belong to the
     product are refused, each with the variable's name, what was given and what is allowed.
+  - C(postgres_cluster_manifest) may name a file with a PGO C(PostgresCluster), relative to the inventory's folder.
+    Its fields become variables; one that pgherd has not is refused with its path.
   - Runs on the controller, asks no API and changes nothing.
 options:
   image_needed:
