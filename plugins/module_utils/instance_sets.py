@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .checks import Problems
@@ -46,7 +46,18 @@ def instance_sets(values: Mapping[str, Any], cluster: Mapping[str, Any], problem
                           "mounts": mounts(shape)} for each in members]}
         )  # fmt: skip
     check_tags(sets, problems)
+    _check_tablespaces(sets, problems)
     return sets
+
+
+def _check_tablespaces(sets: Sequence[Mapping[str, Any]], problems: Problems) -> None:
+    """A member without the volume could not follow a CREATE TABLESPACE there."""
+    named = [[each["name"] for each in given["members"][0]["tablespaces"]] for given in sets if given["members"]]
+    everything = sorted({name for names in named for name in names})
+    for index, names in enumerate(named):
+        if sorted(names) != everything:
+            allowed = f"must be {', '.join(everything)}: every set needs the tablespaces that others have"
+            problems.add(f"postgres_instances[{index}].tablespaces", names, allowed)
 
 
 def _name(given: Any, where: str, cluster: str, names: set[str], problems: Problems) -> str:

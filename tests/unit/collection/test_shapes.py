@@ -226,6 +226,14 @@ def test_refused_of_a_set(shape: dict[str, Any], said: str) -> None:
     assert said in str(caught.value), caught.value
 
 
+def test_every_set_has_the_tablespaces_that_others_have() -> None:
+    hot = {**SET, "tablespaces": [{"name": "hot", "storage": "1Gi"}]}
+    with pytest.raises(Invalid) as caught:
+        cluster(instances=[hot, {**SET, "name": "b"}])
+    assert str(caught.value).startswith("postgres_instances[1].tablespaces=[]: must be hot: every set needs")
+    cluster(instances=[hot, {**hot, "name": "b"}])
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
