@@ -173,7 +173,7 @@ def _assign(reading: Reading, known: Field, path: str, value: Any) -> None:
             holder = holder.setdefault(bare, {})
             continue
         entries, number = holder.setdefault(bare, []), next(numbers)
-        entries.extend({} for _ in range(number + 1 - len(entries)))
+        entries += [{} for dummy in range(number + 1 - len(entries))]
         holder, place = entries[number], f"{place}[{number}]"
     place = f"{place}.{last}" if place else last
     before = holder.get(last)
