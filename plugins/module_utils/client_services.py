@@ -51,7 +51,7 @@ def _spec(values: Mapping[str, Any], prefix: str, kind: str, problems: Problems)
     found = dict[str, Any]()
     for field, (name, allowed) in CHOICES.items():
         value = values[f"{prefix}_{name}"]
-        if value is not None:
+        if value not in (None, ""):
             found[field] = problems.choice(f"{prefix}_{name}", value, allowed)
     if "externalTrafficPolicy" in found and kind == "ClusterIP":
         name = f"{prefix}_external_traffic_policy"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.pgherd.postgres.plugins.action.declare import evaluated
 from ansible_collections.pgherd.postgres.plugins.module_utils.checks import quantity
 from ansible_collections.pgherd.postgres.plugins.module_utils.declaration import DEFAULTS, KNOWN, Invalid, declare
@@ -252,6 +253,16 @@ def test_the_role_says_the_same_defaults_and_variables() -> None:
     assert {name: each["default"] for name, each in options.items() if "default" in each} == {
         name: value for name, value in DEFAULTS.items() if value is not None
     }
+
+
+def test_the_roles_take_their_own_defaults() -> None:
+    """Ansible checks a role's variables against its argument specs, the defaults too."""
+    defaults = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
+    for role in ("cluster", "pki"):
+        text = (ROLE.parent / role / "meta" / "argument_specs.yml").read_text()
+        options = yaml.safe_load(text)["argument_specs"]["main"]["options"]
+        given = {name: value for name, value in defaults.items() if name in options}
+        assert ArgumentSpecValidator(options).validate(given).error_messages == []
 
 
 @pytest.mark.parametrize(

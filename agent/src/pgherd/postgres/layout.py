@@ -10,8 +10,9 @@ from pgherd.model.settings import PostgresSettings, Volumes
 
 class Layout:
     def __init__(
-        self, settings: PostgresSettings, temporary: str | None = None, volumes: Volumes = Volumes()
+        self, settings: PostgresSettings, temporary: str | None = None, volumes: Volumes | None = None
     ) -> None:  # fmt: skip
+        volumes = volumes or Volumes()
         self.settings = settings
         self.data = Path(settings.data_directory)
         self.new = Path(f"{settings.data_directory}.new")

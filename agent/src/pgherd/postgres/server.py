@@ -17,7 +17,7 @@ import psycopg
 from pgherd.model.mapping import boottime
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
-from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings, Volumes
+from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings
 from pgherd.model.slots import SlotOrders, SlotsSeen
 from pgherd.model.synchronous import WAIT, Rule
 from pgherd.postgres import configure, histories, keys, render, replace, roles, sessions, synchronous, walhome
@@ -50,7 +50,7 @@ class PostgresServer:
         self._settings = settings
         self._identity = identity
         self._link = link
-        self.layout = Layout(settings.postgres, temporary, settings.volumes.get(identity.member, Volumes()))
+        self.layout = Layout(settings.postgres, temporary, settings.volumes.get(identity.member))
         self._observer = Observer(self.layout, settings, link)
         self._prober = Prober(self.layout)
         self._slots = Slots(self.layout)

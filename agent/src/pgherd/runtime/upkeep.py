@@ -80,8 +80,8 @@ class Role:
             self._wake.ring()
 
     def wanted(self) -> str | None:
-        """`primary` (`kubernetes.primary_role`) once the address is published, `replica` for a running standby (`noloadbalance` where its tag says
-        so: the replicas' Service does not select it), else no opinion."""
+        """`primary` (or what `kubernetes.primary_role` says) once the address is published, `replica` for a running
+        standby (`noloadbalance` where its tag says so: the replicas' Service does not select it), else no opinion."""
         server, known = self._state.server, self._state.knowledge
         if server is None or server.process is not Process.RUNNING:
             return None
