@@ -14,6 +14,7 @@ from typing import Any
 
 from .checks import Problems
 from .names import rendered_names
+from .sidecars import FENCE, UNMOUNTABLE, mounts_the_fences
 
 _IDENTITY = "cannot be changed, because it says which object this is"
 _NAMESPACE = (
@@ -73,8 +74,12 @@ def _promises(merge: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "spec.updateStrategy.type", _ON_DELETE
     containers = _value(merge, "spec.template.spec.containers")
     for each in containers if isinstance(containers, list) else ():
-        if isinstance(each, Mapping) and each.get("name") == "database" and "command" in each:
+        if not isinstance(each, Mapping):
+            continue
+        if each.get("name") == "database" and "command" in each:
             yield "spec.template.spec.containers[database].command", _FENCE
+        if each.get("name") != "database" and mounts_the_fences(each):
+            yield f"spec.template.spec.containers[{each.get('name')}].volumeMounts[{FENCE}]", UNMOUNTABLE
 
 
 def _has(merge: Any, field: str) -> bool:

@@ -18,6 +18,7 @@ from .names import DNS_LABEL, NAME_RULE
 RESERVED = ("database", "pgbackrest", "exporter")
 FENCE = "identity"
 """Volume with the fence's own files."""
+UNMOUNTABLE = "cannot be mounted: it is how agent and fence talk (S4)"
 CONFINED: Mapping[str, Any] = {
     "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "privileged": False, "runAsNonRoot": True,
 }  # fmt: skip
@@ -35,8 +36,14 @@ def sidecars(fields: Mapping[str, Any], where: str, problems: Problems) -> list[
         names.add(name)
         if not isinstance(container.get("image"), str) or not container["image"]:
             problems.add(f"{place}.image", container.get("image"), "is required: an image with a tag or digest")
-        mounts = problems.sequence(f"{place}.volumeMounts", container.get("volumeMounts") or [])
-        if any(isinstance(each, Mapping) and each.get("name") == FENCE for each in mounts):
-            problems.add(f"{place}.volumeMounts", FENCE, "cannot be mounted: it is how agent and fence talk (S4)")
+        problems.sequence(f"{place}.volumeMounts", container.get("volumeMounts") or [])
+        if mounts_the_fences(container):
+            problems.add(f"{place}.volumeMounts", FENCE, UNMOUNTABLE)
         found.append({"securityContext": dict(CONFINED), **container, "name": name})
     return found
+
+
+def mounts_the_fences(container: Mapping[str, Any]) -> bool:
+    mounts = container.get("volumeMounts")
+    named = [each.get("name") for each in mounts if isinstance(each, Mapping)] if isinstance(mounts, list) else []
+    return FENCE in named

@@ -22,6 +22,10 @@ def pod(**spec: Any) -> dict[str, Any]:
         (pod(shareProcessNamespace=True), "spec.template.spec.shareProcessNamespace: must stay false"),
         (pod(hostPID=True), "spec.template.spec.hostPID: must stay false"),
         (pod(containers=[{"name": "database", "command": ["sleep"]}]), "containers[database].command: cannot be set"),
+        (
+            pod(containers=[{"name": "beside", "volumeMounts": [{"name": "identity", "mountPath": "/x"}]}]),
+            "containers[beside].volumeMounts[identity]: cannot be mounted",
+        ),
         ({"kind": "StatefulSet", "merge": {"spec": {"replicas": 2}}}, "spec.replicas: must stay 1"),
         (
             {"kind": "StatefulSet", "merge": {"spec": {"updateStrategy": {"type": "RollingUpdate"}}}},
