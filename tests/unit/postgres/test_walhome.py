@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,3 +178,21 @@ def test_a_tablespace_that_a_copy_did_not_finish_is_swept(tmp_path: Path) -> Non
         f"--tablespace-mapping={fast}/data.7={fast}/data",
         "--tablespace-mapping=/srv/x\\=1=/srv/x\\=1",
     ]
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
+def test_replaced_wal_is_kept_on_the_volume_that_it_is_on(tmp_path: Path) -> None:
+    """Moving needs no space there, and a full data volume is no reason to lose it (S5)."""
+    stopped(tmp_path)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as volume:
+        home = Path(volume) / "pg17_wal"
+        made = placed(tmp_path, Volumes(str(home)))
+        asyncio.run(walhome.settle(made))
+        assert home.stat().st_dev != made.state.stat().st_dev
+        made.data.rename(made.old)
+        made.data.mkdir()
+        (made.data / "PG_VERSION").write_text("17")
+        asyncio.run(replace.tidy(made))
+        (kept,) = (Path(volume) / "divergent").iterdir()
+        assert {path.name for path in kept.iterdir()} == {*list(FILES)[:3], "since"}
+        assert not home.exists() and not made.old.exists() and not any(made.divergent.iterdir())

@@ -5,7 +5,6 @@ A person may find commits in it that were acknowledged and lost. Nothing here is
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -42,7 +41,7 @@ def fork(own: Position, own_history: History, other: int, other_history: History
 
 
 def keep(layout: Layout, wal: Path, since: int, segment_size: int = SEGMENT_SIZE, move: bool = False) -> Path | None:
-    """Copy (or move) the segments that reach beyond `since`, with all histories; where they are."""
+    """Copy (or move, within the volume) the segments that reach beyond `since`, with all histories; where they are."""
     chosen = []
     for path in sorted(wal.iterdir()):
         number = histories.segment_number(path.name[:SEGMENT_NAME], segment_size)
@@ -50,24 +49,23 @@ def keep(layout: Layout, wal: Path, since: int, segment_size: int = SEGMENT_SIZE
             chosen.append(path)
     if not chosen:
         return None
-    target = layout.divergent / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    target = _place(layout, wal, move) / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     target.mkdir(parents=True, exist_ok=True)
     for path in (*chosen, *wal.glob("*.history")):
-        if not (move and _moved(path, target / path.name)):
+        if move:
+            path.rename(target / path.name)
+        else:
             _copy(path, target / path.name)
     incarnation.write_durably(target / "since", f"{format_lsn(since)}\n")
     return target
 
 
-def _moved(source: Path, target: Path) -> bool:
-    """False when the WAL is on a volume of its own: who replaces it deletes it after the copy."""
-    try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        return False
-    return True
+def _place(layout: Layout, wal: Path, move: bool) -> Path:
+    """Beside the state; what is moved stays on its volume, since that takes no space and cannot fail for want of it."""
+    there = Path(os.path.realpath(wal))
+    if move and there.stat().st_dev != layout.state.stat().st_dev:
+        return there.parent / layout.divergent.name
+    return layout.divergent
 
 
 def _copy(source: Path, target: Path) -> None:
