@@ -6,6 +6,7 @@ import time
 
 from tests.ha.harness.member import Member
 from tests.ha.harness.verdict import Scene, settled
+from tests.ha.harness.wait import eventually
 
 
 def ask(member: Member, *words: str) -> None:
@@ -17,13 +18,14 @@ def ask(member: Member, *words: str) -> None:
 
 
 def test_a_switchover_under_load_loses_nothing(scene: Scene) -> None:
-    """To a named member, then to whoever is best; clients write all the time."""
+    """To a named member, then by Patroni's annotations to whoever is best; clients write all the time."""
     target = scene.others[0]
     ask(scene.leader, "switchover", "--candidate", target.name)
     assert scene.another() is target
     settled(scene.cluster, target, 40)
-    ask(target, "switchover")
+    scene.cluster.objects.trigger(leader=target.name)
     last = scene.another(target)
+    eventually("the annotations are used up", lambda: not scene.cluster.objects.triggers(), 30)
     assert scene.witness.verdict(last) == []
     assert [entry["reason"]["code"] for entry in scene.cluster.objects.history()] == ["handover", "handover"]
 

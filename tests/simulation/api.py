@@ -104,9 +104,9 @@ class Store:
         self.configuration.put(msgspec.structs.replace(before, **changed))
         return self.configuration.value
 
-    def write_requests(self, changes: Mapping[str, Request | None], version: str) -> RequestsSeen:
+    def write_requests(self, changes: Mapping[str, Request | None], seen: RequestsSeen) -> RequestsSeen:
         before = self.requests.value
-        if before.version != version:
+        if before.version != seen.version:
             raise Conflict("patch configmap: the object has been modified")
         self.requests.put(changed(before, changes, self.next_version()))
         return self.requests.value
@@ -278,9 +278,9 @@ class SimRequests:
     async def read(self, limit: float) -> RequestsSeen:
         return await self._client.request("get configmap", lambda: self._client.store.requests.value, limit)
 
-    async def write(self, changes: Mapping[str, Request | None], version: str, limit: float) -> RequestsSeen:
+    async def write(self, changes: Mapping[str, Request | None], seen: RequestsSeen, limit: float) -> RequestsSeen:
         store = self._client.store
-        return await self._client.request("patch configmap", lambda: store.write_requests(changes, version), limit)
+        return await self._client.request("patch configmap", lambda: store.write_requests(changes, seen), limit)
 
     def follow(self) -> AsyncIterator[RequestsSeen]:
         return follow(self._source, lambda: 60.0, lambda text: None)

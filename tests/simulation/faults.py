@@ -468,7 +468,7 @@ class Faults(Interruptions):
     def _ask(self, verb: Verb, member: str | None) -> str:
         store = self.cluster.store
         request = Request(f"r{len(store.requests.value.requests)}", verb, member, at=f"{self.cluster.world.now:09.3f}")
-        store.write_requests({request.id: request}, store.requests.value.version)
+        store.write_requests({request.id: request}, store.requests.value)
         return f"a person asks for {verb.value}{f' of {member}' if member else ''}"
 
     def ask_switchover(self) -> str:

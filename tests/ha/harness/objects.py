@@ -85,6 +85,17 @@ class Objects:
         """As a person's change of the dynamic configuration."""
         self.locks.configure(configuration)
 
+    def trigger(self, **annotations: str) -> None:
+        """As a person who knows Patroni asks for a switchover or failover."""
+        body = {"metadata": {"annotations": annotations}}
+        self.client.patch(core_v1.ConfigMap, f"{self.cluster}-ha-failover", body, patch_type=PatchType.MERGE)
+
+    def triggers(self) -> dict[str, str]:
+        """What of that is left."""
+        metadata = self.client.get(core_v1.ConfigMap, f"{self.cluster}-ha-failover").metadata
+        there = (metadata.annotations or {}) if metadata else {}
+        return {name: text for name, text in there.items() if not name.startswith("request-")}
+
     def _rights(self) -> None:
         """Exactly what the play grants the agents."""
         name = f"{self.cluster}-instance"

@@ -153,3 +153,17 @@ async def test_what_is_asked_for_over_rest_is_written_and_waited_for(stage: Stag
     assert (await stage.requests.ask(later)).state is Stage.PENDING and "later" in stage.there()
     waiting = msgspec.structs.replace(ONE, id="waiting")
     assert (await stage.requests.ask(waiting, limit=-1)).state is Stage.PENDING
+
+
+async def test_the_holder_answers_annotations_that_cannot_be_a_request(stage: Stage_) -> None:
+    from tests.unit.decide.views import holding, lease
+
+    refused = Request("annotations-1", Verb.FAILOVER, "demo-1", state=Stage.REFUSED, reason="scheduled_at='soon': no")
+    seen = RequestsSeen(stage.memory.next_version(), (refused,), ("annotations: scheduled_at='soon': no",), refused.id)
+    stage.memory.requests.put(seen)
+    await asyncio.sleep(0.01)
+    assert not stage.due() and stage.memory.requests.value is seen
+    stage.state.knowledge = holding(lease())
+    stage.memory.requests.put(msgspec.structs.replace(seen, version=stage.memory.next_version()))
+    await reached(lambda: bool(stage.there()[refused.id].ended))
+    assert not stage.memory.requests.value.keyed

@@ -14,15 +14,13 @@ import msgspec
 
 from pgherd.cli.observe import LIMIT, Api, NoCluster, opened
 from pgherd.cli.target import Target
-from pgherd.kubernetes.request_text import InvalidRequest, check, seconds
+from pgherd.kubernetes.request_text import EXPIRES, InvalidRequest, check, seconds
 from pgherd.kubernetes.store import Conflict, RequestsSeen, StoreError
 from pgherd.model.request import Request, Stage, Verb
 from pgherd.model.settings import InvalidSetting
 
 POLL = 0.1
 """Seconds between two looks at a request that is under way."""
-EXPIRES = 60.0
-"""Seconds after which a request that nobody has begun is refused: it must not strike when it is forgotten."""
 ATTEMPTS = 20
 
 
@@ -67,7 +65,7 @@ async def _write(api: Api, target: Target, change: Callable[[RequestsSeen], Requ
         if request is None:
             return
         try:
-            await api.requests.write({request.id: request}, seen.version, LIMIT)
+            await api.requests.write({request.id: request}, seen, LIMIT)
             return
         except Conflict:
             await asyncio.sleep(POLL)

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from pgherd.kubernetes.store import ConfigSeen, Conflict, LockSeen, PodSeen, RequestsSeen, StoreError, Stores
+from pgherd.kubernetes.store import ConfigSeen, Conflict, LockSeen, PodSeen, RequestsSeen, StoreError, Stores, spent
 from pgherd.model.lease import Lease, from_annotations, to_annotations
 from pgherd.model.request import Request
 
@@ -136,7 +136,8 @@ def changed(seen: RequestsSeen, changes: Mapping[str, Request | None], version: 
     """The object after a write of these requests."""
     kept = [each for each in seen.requests if each.id not in changes]
     kept += [each for each in changes.values() if each is not None]
-    return RequestsSeen(version, tuple(sorted(kept, key=lambda each: (each.at, each.id))))
+    keyed = "" if spent(seen, changes) else seen.keyed
+    return RequestsSeen(version, tuple(sorted(kept, key=lambda each: (each.at, each.id))), keyed=keyed)
 
 
 class MemoryRequests:
@@ -147,10 +148,10 @@ class MemoryRequests:
         await asyncio.sleep(0)
         return self._memory.requests.value
 
-    async def write(self, changes: Mapping[str, Request | None], version: str, limit: float) -> RequestsSeen:
+    async def write(self, changes: Mapping[str, Request | None], seen: RequestsSeen, limit: float) -> RequestsSeen:
         await asyncio.sleep(0)
         cell = self._memory.requests
-        if cell.value.version != version:
+        if cell.value.version != seen.version:
             raise Conflict("patch configmap: the object has been modified")
         cell.put(changed(cell.value, changes, self._memory.next_version()))
         return cell.value

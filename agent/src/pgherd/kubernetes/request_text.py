@@ -11,6 +11,8 @@ import msgspec
 from pgherd.model.request import Request, Verb
 
 PREFIX = "request-"
+EXPIRES = 60.0
+"""Seconds after which a request that nobody has begun is refused: it must not strike when it is forgotten."""
 IDENTIFIER = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 

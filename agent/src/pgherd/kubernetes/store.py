@@ -67,6 +67,14 @@ class RequestsSeen(msgspec.Struct, frozen=True):
     requests: tuple[Request, ...] = ()
     wrong: tuple[str, ...] = ()
     """A sentence for each annotation that is no request."""
+    keyed: str = ""
+    """Id of the request that Patroni's annotations make; the write that finishes it removes them."""
+
+
+def spent(seen: RequestsSeen, changes: Mapping[str, Request | None]) -> bool:
+    """Whether this write finishes what Patroni's annotations ask for."""
+    last = changes.get(seen.keyed)
+    return last is not None and last.finished
 
 
 class PodSeen(msgspec.Struct, frozen=True):
@@ -113,8 +121,8 @@ class RequestStore(Protocol):
 
     async def read(self, limit: float) -> RequestsSeen: ...
 
-    async def write(self, requests: Mapping[str, Request | None], version: str, limit: float) -> RequestsSeen:
-        """Compare-and-swap these requests by id (None removes one)."""
+    async def write(self, changes: Mapping[str, Request | None], seen: RequestsSeen, limit: float) -> RequestsSeen:
+        """Compare-and-swap these requests by id (None removes one) on what was seen."""
 
     def follow(self) -> AsyncIterator[RequestsSeen]: ...
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from pgherd.kubernetes.request_text import InvalidRequest, check, seconds
+from pgherd.kubernetes.request_text import EXPIRES, InvalidRequest, check, seconds
 from pgherd.kubernetes.store import StoreError
 from pgherd.model.request import Request, Verb
 from pgherd.rest.asking import Ask, BadBody, Body, NotAsked
 from pgherd.runtime.ports import Clock
 from pgherd.runtime.requests import Requests
 
-EXPIRES = 60
-"""Seconds after which a request that nobody has begun is refused."""
 WHERE_THE_LEADER_ACTS = (Verb.SWITCHOVER, Verb.FAILOVER)
 
 

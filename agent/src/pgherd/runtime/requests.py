@@ -122,7 +122,7 @@ class Requests:
             if not seen.version:
                 raise StoreError("the object of the requests is missing: run the play, it makes it")
             try:
-                self._saw(await self._store.write({request.id: request}, seen.version, LIMIT))
+                self._saw(await self._store.write({request.id: request}, seen, LIMIT))
                 break
             except Conflict:
                 await asyncio.sleep(RETRY)
@@ -143,16 +143,20 @@ class Requests:
         while True:
             await self._wake.wait(RETRY if self._answers else self._pause())
             self._update()
-            if self._answers or self._old(self._seen):
+            if self._answers or self._housekeeping(self._seen):
                 await self._write()
 
-    def _old(self, seen: RequestsSeen) -> dict[str, Request | None]:
-        """What the holder removes."""
+    def _housekeeping(self, seen: RequestsSeen) -> dict[str, Request | None]:
+        """What the holder does besides: old ones are removed, annotations that cannot be a request answered."""
         if self._state.knowledge.held is None:
             return {}
         now = self._wall()
         ended = [each for each in seen.requests if each.finished and each.ended]
-        return {each.id: None for each in ended if now - seconds(each.ended, "ended") > KEPT}
+        changes: dict[str, Request | None] = {
+            each.id: None for each in ended if now - seconds(each.ended, "ended") > KEPT
+        }
+        refused = [each for each in seen.requests if each.id == seen.keyed and each.finished]
+        return changes | {each.id: msgspec.structs.replace(each, ended=wall()) for each in refused}
 
     async def _write(self) -> None:
         try:
@@ -161,9 +165,9 @@ class Requests:
             changes: dict[str, Request | None] = {
                 name: answer for name, answer in self._answers.items() if name in there and not there[name].finished
             }
-            changes |= self._old(seen)
+            changes |= self._housekeeping(seen)
             if changes and seen.version:
-                seen = await self._store.write(changes, seen.version, LIMIT)
+                seen = await self._store.write(changes, seen, LIMIT)
             self._saw(seen)
         except Conflict:
             self._wake.ring()
