@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,17 @@ class Source:
     stage: Stage = Stage.DONE
     why: str = ""
     trouble: Exception | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    changes: list[tuple[Mapping[str, Any], bool, str]] = field(default_factory=list)
+
+    def stored(self) -> Mapping[str, Any]:
+        return self.kept
+
+    async def change(self, body: Mapping[str, Any], replaces: bool, by: str) -> Mapping[str, Any]:
+        self.changes.append((body, replaces, by))
+        if self.trouble is not None:
+            raise self.trouble
+        return {**self.kept, **body}
 
     def promise(self, asked: Question) -> Verdict:
         self.asked.append(asked)

@@ -28,7 +28,7 @@ class Certified:
 
 
 def client(source: Source, certified: bool = False) -> TestClient:
-    built = app.build(source, source.promise, source.ask)
+    built = app.build(source, source.promise, source.ask, source.change)
     return TestClient(Certified(built) if certified else built)
 
 
@@ -100,9 +100,9 @@ def test_the_cluster_shows_everybody() -> None:
 
 
 def test_history_and_configuration() -> None:
-    with client(Source(receipts=[{"epoch": 2}])) as rest:
+    with client(Source(receipts=[{"epoch": 2}], kept={"ttl": 30, "mine": 1})) as rest:
         assert rest.get("/history").json() == [{"epoch": 2}]
-        assert rest.get("/config").json()["ttl"] == 10
+        assert rest.get("/config").json() == {"ttl": 30, "mine": 1}
 
 
 def test_metrics() -> None:
@@ -143,7 +143,7 @@ def test_other_methods_need_a_certificate(method: str) -> None:
             answer = rest.request(method, path)
             assert answer.status_code == 403 and "certificate" in answer.json()["error"]
     with client(Source(), certified=True) as rest:
-        assert rest.request(method, "/config").status_code == 405
+        assert rest.request(method, "/patroni").status_code == 405
         assert rest.request(method, "/nowhere").status_code == 404
         assert rest.get("/config").status_code == 200
 

@@ -39,7 +39,7 @@ class Running:
 
 
 def built(source: Source) -> Starlette:
-    return build(source, source.promise, source.ask)
+    return build(source, source.promise, source.ask, source.change)
 
 
 @contextlib.asynccontextmanager
@@ -92,10 +92,19 @@ async def test_reads_need_no_certificate_and_writes_one_of_the_authority(folder:
         async with http(context(folder)) as client:
             assert (await client.get(rest.url("/primary"))).status_code == 200
             assert (await client.post(rest.url("/config"))).status_code == 403
+            assert (await client.patch(rest.url("/config"), json={"ttl": 20})).status_code == 403
             assert (await client.get(rest.url("/primary"))).headers.get("server") is None
+        assert rest.source.changes == []
         async with http(context(folder, own)) as client:
             assert (await client.post(rest.url("/config"))).status_code == 405
             assert (await client.post(rest.url("/nowhere"))).status_code == 404
+            assert (await client.patch(rest.url("/config"), json={"ttl": 20})).json() == {"ttl": 20}
+            assert (await client.put(rest.url("/config"), json={"ttl": 21})).json() == {"ttl": 21}
+        assert [(body, replaces) for body, replaces, _ in rest.source.changes] == [
+            ({"ttl": 20}, False),
+            ({"ttl": 21}, True),
+        ]
+        assert all(by.startswith("CN=demo-b-0") for *_, by in rest.source.changes)
     assert rest.said == []
 
 
@@ -203,7 +212,9 @@ async def test_a_port_in_use_is_named(folder: Path) -> None:
 async def test_missing_certificates_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match=r"rest\.certificates=.*expected tls\.crt"):
         await server.serve(
-            build(Source(), Source().promise, Source().ask), RestSettings(certificates=str(tmp_path)), print
+            build(Source(), Source().promise, Source().ask, Source().change),
+            RestSettings(certificates=str(tmp_path)),
+            print,
         )
 
 
@@ -268,7 +279,9 @@ async def serving_on(address: str, port: int, folder: Path, source: Source) -> A
     settings = RestSettings(port=port, certificates=str(folder), listen=address)
     ready = asyncio.Event()
     task = asyncio.create_task(
-        server.serve(build(source, source.promise, source.ask), settings, print, lambda port: ready.set())
+        server.serve(
+            build(source, source.promise, source.ask, source.change), settings, print, lambda port: ready.set()
+        )
     )
     async with asyncio.timeout(5):
         await ready.wait()

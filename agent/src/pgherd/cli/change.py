@@ -14,10 +14,10 @@ import click
 from pgherd.cli.commands import find_target, of_cluster, perform, pgherd, read
 
 if TYPE_CHECKING:
-    from pgherd.cli.edit import Document
     from pgherd.cli.observe import Observation
     from pgherd.cli.target import Target
     from pgherd.model.lease import Lease
+    from pgherd.postgres.change import Document
 
 __all__ = ["pgherd"]
 
@@ -25,13 +25,13 @@ POLL = 0.5
 
 
 def _configuration(seen: Observation) -> Document:
-    from pgherd.cli import edit
     from pgherd.model.settings import InvalidSetting
+    from pgherd.postgres import change
 
     if not seen.config.version:
         raise click.ClickException(f"Endpoints {seen.target.cluster}-ha-config is missing: run the play, it makes it")
     try:
-        return edit.document(seen.config.config, "annotation config")
+        return change.document(seen.config.config, "annotation config")
     except InvalidSetting as error:
         raise click.ClickException(str(error)) from None
 
@@ -55,11 +55,11 @@ async def _write(target: Target, version: str, text: str) -> None:
 
 def _store(seen: Observation, before: Document, after: Document) -> bool:
     """Check and write; whether anything changed."""
-    from pgherd.cli import edit
     from pgherd.model.settings import InvalidSetting
+    from pgherd.postgres import change
 
     try:
-        text = edit.checked(before, after)
+        text = change.checked(before, after)
     except InvalidSetting as error:
         raise click.ClickException(str(error)) from None
     if before == after:
@@ -85,29 +85,30 @@ def edit_config(
     """
     from pgherd.cli import edit
     from pgherd.model.settings import InvalidSetting
+    from pgherd.postgres import change
 
     seen = read(asked)
     before = _configuration(seen)
     try:
         after = before
         if file is not None:
-            after = edit.merged(after, edit.document(file.read(), file.name))
+            after = change.merged(after, change.document(file.read(), file.name))
         for word in settings:
-            after = edit.merged(after, edit.assignment(word))
+            after = change.merged(after, edit.assignment(word))
         for word in parameters:
-            after = edit.merged(after, edit.assignment(word, ("postgresql", "parameters")))
+            after = change.merged(after, edit.assignment(word, ("postgresql", "parameters")))
         if not (settings or parameters or file):
-            after = edit.document(
+            after = change.document(
                 click.edit(edit.text(before), extension=".yaml") or edit.text(before), "what you wrote"
             )
-        edit.checked(before, after)
+        change.checked(before, after)
     except InvalidSetting as error:
         raise click.ClickException(str(error)) from None
     if before == after:
         click.echo("Nothing to change")
         return
     click.echo(edit.difference(before, after))
-    for name in edit.unknown(before, after):
+    for name in change.unknown(before, after):
         click.echo(f"Note: pgherd does not know {name}; it is kept, and does nothing", err=True)
     if not force and not click.confirm("Apply these changes?"):
         raise click.ClickException("nothing was written")

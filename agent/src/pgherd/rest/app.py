@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgherd.model.promises import Question
-from pgherd.rest import asking, documents
+from pgherd.rest import asking, configuring, documents
 from pgherd.rest.health import RULES, BadQuery, Rule, Seen
 from pgherd.rest.source import Promiser, StatusSource
 
@@ -33,14 +33,17 @@ REFRESH = 0.5
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def build(source: StatusSource, answer: Promiser, ask: asking.Ask, port: int = 5432) -> Starlette:
-    """The application. `answer` gives or refuses promises, `ask` carries requests; `port` is PostgreSQL's."""
+def build(
+    source: StatusSource, answer: Promiser, ask: asking.Ask, change: configuring.Change, port: int = 5432
+) -> Starlette:
+    """`answer` gives or refuses promises, `ask` carries requests, `change` the configuration; PostgreSQL's `port`."""
     routes = [_route(path, _health(source, rule)) for path, rule in RULES.items()]
     for path, body in _bodies(source, port).items():
         routes.append(_route(path, _document(body)))
     routes.append(_route("/member", _member(source)))
     routes.append(_route("/metrics", _metrics(source)))
     routes += asking.routes(ask, lambda request: _certified(request.scope))
+    routes += configuring.routes(change, lambda request: _certified(request.scope))
     routes.append(Route("/promise", _promise(answer), methods=["POST"]))
     return Starlette(routes=routes, middleware=[Middleware(Authorization)])
 
@@ -106,7 +109,7 @@ def _bodies(source: StatusSource, port: int) -> dict[str, Callable[[], Any]]:
         "/patroni": lambda: documents.patroni(source.cluster_name, source.member(), source.lease()),
         "/cluster": cluster,
         "/history": source.history,
-        "/config": lambda: source.configuration,
+        "/config": source.stored,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pgherd.model.lease import Lease
@@ -27,6 +27,9 @@ class StatusSource(Protocol):
     @property
     def configuration(self) -> Configuration:
         """The dynamic configuration in force."""
+
+    def stored(self) -> Mapping[str, Any]:
+        """The dynamic configuration as people wrote it, in force or not; empty where it cannot be read."""
 
     async def refresh(self) -> None:
         """Look at PostgreSQL again unless that was done just now: `/member` decides elections, so it must be fresh.

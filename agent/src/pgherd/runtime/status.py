@@ -11,7 +11,8 @@ from pgherd.model import knowledge as k
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Peer
 from pgherd.model.server import Process, Server
-from pgherd.model.settings import Configuration
+from pgherd.model.settings import Configuration, InvalidSetting
+from pgherd.postgres.change import document
 from pgherd.runtime.observer import Observer
 from pgherd.runtime.ports import Clock
 from pgherd.runtime.seen import timeless
@@ -106,3 +107,10 @@ class Status:
     @property
     def configuration(self) -> Configuration:
         return self._state.configuration
+
+    def stored(self) -> dict[str, Any]:
+        text = self._state.config_seen.config if self._state.config_seen else None
+        try:
+            return document(text, "annotation config")
+        except InvalidSetting:
+            return {}

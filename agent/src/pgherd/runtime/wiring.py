@@ -19,6 +19,7 @@ from pgherd.rest.client import PeerClient
 from pgherd.rest.server import serve
 from pgherd.runtime.agent import Agent, Parts
 from pgherd.runtime.asking import asker
+from pgherd.runtime.configuring import changer
 from pgherd.runtime.container import Container, pid1_start
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.status import Status
@@ -40,7 +41,8 @@ def wire(settings: Settings, identity: Identity, link: FenceLink, run: Path, log
 
     async def serve_rest(status: Status) -> None:
         asking = asker(agent.requests, identity.member, time.time)
-        app = build(status, agent.promises.answer, asking, settings.postgres.port)
+        change = changer(agent.state, parts.stores.config, log)
+        app = build(status, agent.promises.answer, asking, change, settings.postgres.port)
         await serve(app, settings.rest, rest_trouble)
 
     rest = (settings.cluster, settings.rest.certificates, settings.rest.port)
