@@ -36,6 +36,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_default_scheduling": True,
     "postgres_early_takeover_delay": 3,
     "postgres_failsafe_mode": True,
+    "postgres_hook_timeout": 60,
     "postgres_ignore_slots": [],
     "postgres_image": "",
     "postgres_image_pull_policy": "IfNotPresent",

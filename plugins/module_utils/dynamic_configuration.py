@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .checks import Problems
-from .hooks import hooks
+from .hooks import hook_timeout, hooks
 from .parameters import parameter_problem
 from .replication_slots import slots
 from .synchronous import synchronous_problem
@@ -46,6 +46,7 @@ def dynamic_configuration(values: Mapping[str, Any], problems: Problems) -> dict
         refusal = parameter_problem(name, value)
         if refusal:
             problems.add(f"postgres_parameters.{name}", value, refusal)
+    result["hook_timeout"] = hook_timeout(values, problems)
     result |= slots(values, problems)
     rules = {each: problems.sequence(f"postgres_{each}", values[f"postgres_{each}"]) for each in ("pg_hba", "pg_ident")}
     for each, lines in rules.items():

@@ -61,6 +61,7 @@ INSTANCE: dict[str, Any] = {"name": "instance1", "replicas": 1, "storage": "1Gi"
         ({"callbacks": {"on_fire": "/x"}}, "postgres_callbacks.on_fire"),
         ({"callbacks": {"on_start": "x.sh"}}, 'postgres_callbacks.on_start="x.sh": must be a command line'),
         ({"pre_promote": "check"}, 'postgres_pre_promote="check": must be a command line'),
+        ({"hook_timeout": 0}, "postgres_hook_timeout=0: must be from 1 to 3600 seconds"),
         ({"cluster_name": "Demo"}, 'postgres_cluster_name="Demo": must be a name that Kubernetes takes'),
         ({"namespace": "no_such"}, 'postgres_namespace="no_such"'),
         ({"version": 13}, "postgres_version=13: must be one of 14, 15, 16, 17, 18"),

@@ -36,7 +36,7 @@ from pgherd.model.knowledge import Attempt, Knowledge, WriteKind
 from pgherd.model.lease import Candidate, Holder, Lease
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
-from pgherd.model.settings import Configuration
+from pgherd.model.settings import Configuration, PostgresConfiguration
 from pgherd.model.slots import SlotsSeen, SlotState
 from pgherd.model.synchronous import ALONE
 from pgherd.model.view import Failure, Task, TaskKind, View
@@ -298,6 +298,15 @@ def test_a_task_counts_as_life_within_its_bound(kind: TaskKind, bound: float) ->
         busy = leader_view(server=stopped(), task=Task(kind, NOW - age), knowledge=holding(MINE, NOW - 3.5))
         decision = decide(busy, NOW)
         assert decision.reason.code == kind.value and (WriteKind.RENEW in writes(decision)) is renewed
+
+
+@pytest.mark.parametrize(("age", "renews"), [(309, True), (340, True), (371, False)])
+def test_a_promotion_has_its_hooks_time_besides(age: float, renews: bool) -> None:
+    hook = Configuration(hook_timeout=60, postgresql=PostgresConfiguration(pre_promote="/bin/true"))
+    found = leader_view(
+        server=standby(), task=Task(TaskKind.PROMOTE, NOW - age), knowledge=holding(MINE, NOW - 3.5), configuration=hook
+    )
+    assert bool(writes(decide(found, NOW))) is renews
 
 
 # A new cluster (S7)

@@ -16,7 +16,6 @@ from pgherd.model.actions import Promote, Stop
 from pgherd.model.knowledge import Attempt, Knowledge, WriteKind
 from pgherd.model.server import Process, Server
 from pgherd.model.settings import Configuration, InvalidSetting, PostgresConfiguration, read_configuration
-from pgherd.runtime import hooks
 from pgherd.runtime.callbacks import Callbacks, Told, news
 from pgherd.runtime.tasks import Tasks
 
@@ -52,6 +51,8 @@ def test_what_is_told(
 class Stage(Bench):
     """A program for every action, which writes down how it was called and sleeps as `seconds` says."""
 
+    limit = 60.0
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.folder, self.calls, self.seconds = folder, folder / "calls", folder / "seconds"
@@ -72,7 +73,9 @@ class Stage(Bench):
         return path
 
     def configure(self, **changes: Any) -> None:
-        self.state.configuration = Configuration(postgresql=PostgresConfiguration(**changes))
+        self.state.configuration = Configuration(
+            postgresql=PostgresConfiguration(**changes), hook_timeout=self.limit
+        )  # fmt: skip
 
     def sees(self, server: Server) -> None:
         self.state.server = server
@@ -200,13 +203,27 @@ async def test_a_promotion_waits_for_its_hook(ordering: Ordering) -> None:
 
 @pytest.mark.parametrize("text", ["exit 1", "exec sleep 600"])
 async def test_a_promotion_whose_hook_fails_or_hangs_does_not_happen(
-    text: str, ordering: Ordering, monkeypatch: pytest.MonkeyPatch
+    text: str, ordering: Ordering
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(hooks, "LIMIT", 0.5)
+    ordering.limit = 1.0
     ordering.configure(pre_promote=str(ordering.script(text, "hook")))
     await ordering.carry_out(Promote(3))
     assert ordering.server.calls == []
     assert [failure.kind.value for failure in ordering.state.failures] == ["promoting"]  # and so the lease is given up
+
+
+async def test_who_is_told_to_stop_does_not_wait_for_the_hook_and_promotes_nothing(ordering: Ordering) -> None:
+    ordering.configure(pre_promote=str(ordering.script(f"echo called >> {ordering.calls}; exec sleep 600", "hook")))
+    ordering.tasks.order(Promote(3))
+    await ordering.hears("called")
+    await ordering.carry_out(Stop(1.0))
+    assert ordering.server.calls == ["stop"]
+
+
+@pytest.mark.parametrize("limit", [0, 0.5, 3601])
+def test_a_time_limit_that_cannot_work_is_refused(limit: float) -> None:
+    with pytest.raises(InvalidSetting, match=f"hook_timeout={limit:g}: must be from 1 to 3600 s"):
+        read_configuration(msgspec.json.encode({"hook_timeout": limit}).decode())
 
 
 @pytest.mark.parametrize(

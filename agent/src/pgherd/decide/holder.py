@@ -223,7 +223,11 @@ def within_bound(view: View, now: float) -> bool:
     """Whether the long action that runs is within its own time limit (runtime.tasks enforces it)."""
     task, configuration = view.task, view.configuration
     stop = configuration.primary_stop_timeout + 30
-    limits = {TaskKind.STOP: stop, TaskKind.RESTART: stop + configuration.primary_start_timeout}
+    limits = {
+        TaskKind.STOP: stop,
+        TaskKind.RESTART: stop + configuration.primary_start_timeout,
+        TaskKind.PROMOTE: configuration.promotion_limit + 10,
+    }
     return task is not None and now - task.started < limits.get(task.kind, configuration.primary_start_timeout + 10)
 
 

@@ -123,6 +123,7 @@ class PostgresConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=F
     """Command line that is waited for before a shutdown; its outcome changes nothing."""
 
 
+LONGEST_HOOK = 3600.0
 CALLBACKS = ("on_start", "on_stop", "on_restart", "on_role_change", "on_reload")
 
 
@@ -136,6 +137,8 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     early_takeover_delay: float = 3
     primary_start_timeout: float = 300
     primary_stop_timeout: float = 60
+    hook_timeout: float = 60
+    """Of each callback and hook; before_stop has half of its shutdown's time at most."""
     member_slots_ttl: float = 1800
     failsafe_mode: bool = True
     """Whether a holder that cannot renew goes on by the promises of all candidates (docs/failsafe.md)."""
@@ -170,6 +173,11 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     @property
     def logical_slots(self) -> dict[str, Permanent]:
         return {name: slot for name, slot in self.permanent.items() if slot.kind == "logical"}
+
+    @property
+    def promotion_limit(self) -> float:
+        """Seconds for a promotion, its hook included."""
+        return self.primary_start_timeout + (self.hook_timeout if self.postgresql.pre_promote is not None else 0.0)
 
     @property
     def margin(self) -> float:
@@ -262,12 +270,15 @@ def read_configuration(text: str | None) -> Configuration:
         raise InvalidSetting(f"annotation config: {error}") from None
     check_timing(configuration)
     check_synchronous(configuration)
-    check_hooks(configuration.postgresql)
+    check_hooks(configuration)
     return configuration
 
 
-def check_hooks(postgresql: PostgresConfiguration) -> None:
-    """Raises InvalidSetting naming the hook."""
+def check_hooks(configuration: Configuration) -> None:
+    """Raises InvalidSetting naming the hook, or their time limit."""
+    postgresql, limit = configuration.postgresql, configuration.hook_timeout
+    if not 1 <= limit <= LONGEST_HOOK:
+        raise InvalidSetting(f"hook_timeout={limit:g}: must be from 1 to {LONGEST_HOOK:g} s")
     hooks = {f"callbacks.{name}": command for name, command in postgresql.callbacks.items()}
     for name in postgresql.callbacks:
         if name not in CALLBACKS:

@@ -106,12 +106,13 @@ class Callbacks:
                 self._running = None
 
     async def _call(self, action: str) -> None:
-        command = self._state.configuration.postgresql.callbacks.get(action)
+        configuration = self._state.configuration
+        command = configuration.postgresql.callbacks.get(action)
         if command is None:
             return
         words = (action, self._told.role or "replica", self._state.settings.cluster)
         try:
-            await hooks.execute(action, command, words, hooks.LIMIT, self._clock, self._log)
+            await hooks.execute(action, command, words, configuration.hook_timeout, self._clock, self._log)
         except hooks.HookFailed:
             pass  # said already; nothing depends on it
 

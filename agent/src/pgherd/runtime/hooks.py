@@ -14,8 +14,6 @@ from pgherd.postgres.run import run
 from pgherd.runtime.log import Log
 from pgherd.runtime.ports import Clock
 
-LIMIT = 60.0
-"""Seconds for one program."""
 KEPT = 4000
 """Characters of output logged."""
 

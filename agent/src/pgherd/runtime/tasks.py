@@ -1,9 +1,9 @@
 """Long actions on PostgreSQL: at most one at a time, and the decision sees it as state.
 
 Kill and Stop take the place of what runs, except of a promotion: one that was sent cannot be recalled, so
-the killing pass runs beside it and the promotion then ends by itself (ha-protocol §5). After a task has
-ended PostgreSQL is looked at before the task disappears from the view, so that no decision sees neither
-the task nor its effect.
+the killing pass runs beside it and the promotion then ends by itself (ha-protocol §5). While only its hook
+runs it was not sent. After a task has ended PostgreSQL is looked at before the task disappears from the view,
+so that no decision sees neither the task nor its effect.
 """
 
 from __future__ import annotations
@@ -71,17 +71,21 @@ class Tasks:
         self._observe, self._poll = observe, poll
         self._writable, self._ended = writable, ended
         self._running: asyncio.Task[None] | None = None
+        self._promotes = False
+        """A promotion was sent to PostgreSQL, and its task has not ended."""
 
     def order(self, action: Action) -> None:
         """Level-triggered: what is under way already, or may not be interrupted, is left alone."""
         kind, now = KINDS[type(action)], self._state.task
         if now is not None:
-            stronger = kind is TaskKind.KILL or (kind is TaskKind.STOP and now.kind is not TaskKind.PROMOTE)
+            stronger = kind is TaskKind.KILL or (kind is TaskKind.STOP and not self._promotes)
             if now.kind in (kind, TaskKind.KILL) or not stronger:
                 return
-        before, self._running = self._running, None
+        before, recalled = self._running, not self._promotes
+        if before is not None and recalled:
+            before.cancel()  # here, not in the new task: its hook may end before that begins, and it would promote
         self._state.task = Task(kind, self._clock(), getattr(action, "source", None))
-        self._running = asyncio.create_task(self._run(action, self._state.task, before, now), name=kind.value)
+        self._running = asyncio.create_task(self._run(action, self._state.task, before, recalled), name=kind.value)
 
     async def look(self) -> None:
         """At PostgreSQL, now."""
@@ -103,9 +107,8 @@ class Tasks:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
 
-    async def _run(self, action: Action, task: Task, before: asyncio.Task[None] | None, what: Task | None) -> None:
-        if before is not None and not before.done() and what is not None and what.kind is not TaskKind.PROMOTE:
-            before.cancel()
+    async def _run(self, action: Action, task: Task, before: asyncio.Task[None] | None, recalled: bool) -> None:
+        if before is not None and recalled:
             await asyncio.gather(before, return_exceptions=True)
         self._log.info("task", f"{task.kind.value}{f' ({task.target})' if task.target else ''}")
         try:
@@ -157,7 +160,7 @@ class Tasks:
                 limit = configuration.primary_start_timeout
                 return limit, self._start(writable, self.source(member))
             case Promote(timeline=timeline):
-                return configuration.primary_start_timeout, self._promote(timeline)
+                return configuration.promotion_limit, self._promote(timeline)
             case Stop(timeout=timeout, checkpoint=checkpoint):
                 return timeout + CHECKPOINT + 10.0, self._stop(timeout, CHECKPOINT if checkpoint else 0.0)
             case Restart(timeout=timeout, writable=writable, source=member):
@@ -209,14 +212,20 @@ class Tasks:
 
     async def _stop(self, limit: float, checkpoint: float) -> None:
         """The hook gets half of the time at most."""
-        command, server, began = self._state.configuration.postgresql.before_stop, self._state.server, self._clock()
+        configuration, server, began = self._state.configuration, self._state.server, self._clock()
+        command, allowed = configuration.postgresql.before_stop, min(configuration.hook_timeout, limit / 2)
         if command is not None and server is not None and server.process is Process.RUNNING:
             with contextlib.suppress(hooks.HookFailed):
-                await hooks.execute("before_stop", command, (), min(hooks.LIMIT, limit / 2), self._clock, self._log)
+                await hooks.execute("before_stop", command, (), allowed, self._clock, self._log)
         await self._server.stop(max(limit - (self._clock() - began), 1.0), checkpoint)
 
     async def _promote(self, timeline: int) -> None:
-        command = self._state.configuration.postgresql.pre_promote
+        configuration = self._state.configuration
+        command = configuration.postgresql.pre_promote
         if command is not None:
-            await hooks.execute("pre_promote", command, (), hooks.LIMIT, self._clock, self._log)
-        self._writable(await self._server.promote(timeline))
+            await hooks.execute("pre_promote", command, (), configuration.hook_timeout, self._clock, self._log)
+        self._promotes = True
+        try:
+            self._writable(await self._server.promote(timeline))
+        finally:
+            self._promotes = False
