@@ -20,6 +20,7 @@ from .dynamic_configuration import dynamic_configuration
 from .identity import identity
 from .instance_sets import instance_sets
 from .manifest import located, with_manifest
+from .methods import bootstrap
 from .patches import patches
 from .pod import pod
 
@@ -27,8 +28,10 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_allow_data_loss_reclone": True,
     "postgres_annotations": {},
     "postgres_before_stop": "",
+    "postgres_bootstrap_method": {},
     "postgres_callbacks": {},
     "postgres_certificate_names": [],
+    "postgres_clone_methods": [],
     "postgres_cluster_domain": "cluster.local",
     "postgres_cluster_manifest": "",
     "postgres_config_files": [],
@@ -129,6 +132,7 @@ def declare(variables: Mapping[str, Any], host: str, image_needed: bool = True) 
     cluster["members"] = [member for each in cluster["sets"] for member in each["members"]]
     cluster["users"] = users(values, cluster, problems)
     cluster["configuration"] = dynamic_configuration(values, problems)
+    cluster["bootstrap"] = bootstrap(values, problems)
     cluster["conflict"] = problems.choice(
         "postgres_configuration_conflict",
         values["postgres_configuration_conflict"],

@@ -11,6 +11,7 @@ from typing import Any
 
 from .checks import Problems
 from .hooks import hook_timeout, hooks
+from .methods import clone_methods
 from .parameters import parameter_problem
 from .replication_slots import slots
 from .synchronous import synchronous_problem
@@ -59,5 +60,6 @@ def dynamic_configuration(values: Mapping[str, Any], problems: Problems) -> dict
         "use_slots": problems.boolean("postgres_use_slots", values["postgres_use_slots"]),
         "use_pg_rewind": problems.boolean("postgres_use_pg_rewind", values["postgres_use_pg_rewind"]),
         **hooks(values, problems),
+        **clone_methods(values, problems),
     }
     return result

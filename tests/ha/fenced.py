@@ -106,6 +106,11 @@ class Fenced:
             raise Failed(answer["error"], answer["text"])
         return answer["ok"]
 
+    def do_later(self, verb: str, /, **arguments: Any) -> None:
+        """An order whose answer nobody waits for."""
+        with contextlib.closing(self._dial()) as connection:
+            connection.sendall(json.dumps({"do": verb, **arguments}).encode() + b"\n")
+
     def _dial(self) -> socket.socket:
         def dialled() -> socket.socket | None:
             connection = socket.socket(socket.AF_UNIX)

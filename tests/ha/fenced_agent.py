@@ -16,7 +16,7 @@ import msgspec
 
 from pgherd.model.knowledge import Attempt
 from pgherd.model.mapping import boottime
-from pgherd.model.settings import Configuration, Identity, read_settings
+from pgherd.model.settings import Identity, read_configuration, read_settings
 from pgherd.model.slots import SlotOrders, Wanted, slot_name
 from pgherd.model.synchronous import Rule
 from pgherd.postgres.link import FenceLink
@@ -68,7 +68,7 @@ class Agent:
         if source := given.get("source"):
             given["source"] = msgspec.convert(source, Source)
         if "configuration" in given:
-            given["configuration"] = msgspec.convert(given["configuration"], Configuration)
+            given["configuration"] = read_configuration(json.dumps(given["configuration"]))
         if "rule" in given:
             given["rule"] = msgspec.convert(given["rule"], Rule)
         return await getattr(self.server, verb)(**given)

@@ -31,7 +31,7 @@ def follow(member: Fenced, primary: Fenced) -> None:
 
 def replica(member: Fenced, primary: Fenced) -> None:
     member.start()
-    member.do("clone", source=primary.source, replace=False)
+    member.do("clone", source=primary.source, replace=False, configuration=CONFIGURATION)
     follow(member, primary)
 
 
@@ -153,9 +153,9 @@ def test_a_clone_replaces_data_only_on_request_and_keeps_its_wal(pair: list[Fenc
     identifier = new.do("observe")["system_identifier"]
     new.do("stop", limit=30)
     with pytest.raises(Failed, match="not empty"):
-        new.do("clone", source=old.source, replace=False)
+        new.do("clone", source=old.source, replace=False, configuration=CONFIGURATION)
     assert new.do("observe")["system_identifier"] == identifier
-    new.do("clone", source=old.source, replace=True)
+    new.do("clone", source=old.source, replace=True, configuration=CONFIGURATION)
     assert list((new.root / "volume/state/divergent").glob("*/0000000100000000*"))
     assert new.do("observe")["system_identifier"] != identifier
     follow(new, old)
@@ -167,7 +167,7 @@ def test_a_fresh_clone_never_starts_writable(pair: list[Fenced]) -> None:
     old.start()
     old.primary()
     new.start()
-    new.do("clone", source=old.source, replace=False)
+    new.do("clone", source=old.source, replace=False, configuration=CONFIGURATION)
     assert not new.do("observe")["was_primary"]
     new.do("arm", seconds=600)
     with pytest.raises(Failed, match="S2"):

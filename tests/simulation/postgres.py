@@ -111,7 +111,7 @@ class SimPostgres:
             raise ToolFailed("connection", f"{source.member} does not answer", "")
         return data
 
-    async def clone(self, source: Source, replace: bool) -> None:
+    async def clone(self, source: Source, replace: bool, configuration: Configuration) -> None:
         self._stopped()
         volume = self._container.volume
         if volume.data is not None and not replace:

@@ -19,6 +19,7 @@ from ansible_collections.pgherd.postgres.plugins.module_utils.timing import timi
 from .rendering import ROLE, cluster, rendered, variables
 
 INSTANCE: dict[str, Any] = {"name": "instance1", "replicas": 1, "storage": "1Gi"}
+COPY: dict[str, Any] = {"name": "copy", "command": "/bin/copy"}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,18 @@ INSTANCE: dict[str, Any] = {"name": "instance1", "replicas": 1, "storage": "1Gi"
         ({"callbacks": {"on_start": "x.sh"}}, 'postgres_callbacks.on_start="x.sh": must be a command line'),
         ({"pre_promote": "check"}, 'postgres_pre_promote="check": must be a command line'),
         ({"hook_timeout": 0}, "postgres_hook_timeout=0: must be from 1 to 3600 seconds"),
+        ({"clone_methods": ["basebackup"]}, "postgres_clone_methods[0]"),
+        ({"clone_methods": [{"name": "copy"}]}, "postgres_clone_methods[0].command=null: must be a command line"),
+        ({"clone_methods": [{"name": "basebackup", "command": "/x"}]}, "postgres_clone_methods[0].command"),
+        ({"clone_methods": [{"name": "basebackup"}] * 2}, "is there twice; each method can be there once"),
+        ({"clone_methods": [{**COPY, "name": "pg_hba"}]}, 'postgres_clone_methods[0].name="pg_hba": must be a name'),
+        ({"clone_methods": [{**COPY, "keep_data": "perhaps"}]}, "keep_data"),
+        ({"clone_methods": [{**COPY, "time_limit": 0}]}, "must be a whole number from 1 to 604800"),
+        ({"clone_methods": [{**COPY, "arguments": {"db_password": "x1"}}]}, "would be seen in the process list"),
+        ({"clone_methods": [{**COPY, "arguments": {"command": "x1"}}]}, "none of command, keep_data"),
+        ({"clone_methods": [{**COPY, "arguments": {"list": [1]}}]}, "arguments.list=[1]: must be a text, a number"),
+        ({"bootstrap_method": COPY | {"keep_data": True}}, "postgres_bootstrap_method.keep_data"),
+        ({"bootstrap_method": {"name": "copy", "command": "cp"}}, 'command="cp": must be a command line'),
         ({"cluster_name": "Demo"}, 'postgres_cluster_name="Demo": must be a name that Kubernetes takes'),
         ({"namespace": "no_such"}, 'postgres_namespace="no_such"'),
         ({"version": 13}, "postgres_version=13: must be one of 14, 15, 16, 17, 18"),

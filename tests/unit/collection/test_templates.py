@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.pgherd.postgres.plugins.module_utils.names import KINDS, LOCK_KINDS
 from ansible_collections.pgherd.postgres.plugins.module_utils.preflight import rights
+
+from pgherd.model.methods import BASEBACKUP, Method
+from pgherd.model.settings import read_configuration, read_settings
 
 from .rendering import cluster, rendered
 
@@ -242,3 +246,14 @@ def test_who_is_named_by_its_own_set_streams_from_the_leader() -> None:
     one, two = settings(instances=[name])["members"]
     found = settings(instances=[{**name, "tags": {"replicatefrom": one}}])
     assert found["tags"] == {two: {"replicatefrom": one}}
+
+
+def test_methods_reach_the_agents_in_the_shape_that_they_read() -> None:
+    copy = {"name": "copy", "command": "/bin/copy -v", "no_params": "yes", "time_limit": 60, "arguments": {"rate": 5}}
+    method = Method("copy", "/bin/copy -v", no_params=True, time_limit=60, arguments=(("rate", "5"),))
+    made = cluster(clone_methods=[copy, {"name": "basebackup"}])["configuration"]
+    assert read_configuration(json.dumps(made)).clone_methods == (method, BASEBACKUP)
+    assert "create_replica_methods" not in cluster()["configuration"]["postgresql"]
+    found = settings(bootstrap_method=copy)
+    assert read_settings(json.dumps(found)).bootstrap_method == method
+    assert "bootstrap" not in settings()

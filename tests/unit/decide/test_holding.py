@@ -336,6 +336,7 @@ FAILED = (Failure(TaskKind.INITIALISE, None, 1, NOW, "no space"),)
         ),
         ({"server": MADE}, "restart-in-place", SetInitialize(None, SYSTEM)),
         ({"server": MADE, "initialize": SYSTEM}, "restart-in-place", Start(True)),
+        ({"server": stopped(position=Position(0, 9)), "initialize": SYSTEM}, "start-to-promote", Start(False)),
     ],
 )  # fmt: skip
 def test_a_new_cluster_step_by_step(changes: dict[str, Any], code: str, action: Action) -> None:
@@ -373,3 +374,10 @@ def test_a_lost_identity_is_recorded_again_from_the_data_while_everything_goes_o
     decision = decide(leader_view(initialize=None, knowledge=holding(MINE, NOW - 3)), NOW)
     assert decision.reason.code == "primary" and WriteKind.RENEW in writes(decision)
     assert SetInitialize(None, SYSTEM) in decision.actions
+
+
+@pytest.mark.parametrize("made", [stopped(was_primary=True, position=Position(3, 9)), stopped(position=Position(1, 9))])
+def test_data_that_a_program_made_are_promoted_under_a_lease_for_a_later_timeline(made: Server) -> None:
+    """Nobody else can take it meanwhile: nobody else has data of this cluster (S2, S7)."""
+    decision = decide(founding(server=made, initialize=SYSTEM), NOW)
+    assert decision.reason.code == "bootstrap-promotes" and list(writes(decision)) == [WriteKind.RELEASE]

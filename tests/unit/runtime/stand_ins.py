@@ -122,7 +122,7 @@ class FakePostgres:
         await self._do("initialise")
         return "42"
 
-    async def clone(self, source: Source, replace: bool) -> None:
+    async def clone(self, source: Source, replace: bool, configuration: Configuration) -> None:
         await self._do(f"clone {source.member} {source.address} {source.slot}")
 
     async def rewind(self, source: Source) -> None:

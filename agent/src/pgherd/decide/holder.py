@@ -291,6 +291,9 @@ def restart(view: View, record: Lease, now: float) -> Decision:
     if not view.armed:
         return Decision(keep, Reason("unarmed", "waiting for the fence's deadline before starting"), now + 0.05)
     in_place = server.was_primary and server.position.timeline == record.holder.timeline
+    if not in_place and record.holder.writable == 0 and record.holder.timeline <= server.position.timeline:
+        text = f"the new cluster's data are on timeline {server.position.timeline}: taking the lease for a later one"
+        return give_up(view, record, "bootstrap-promotes", text)
     if in_place:
         return Decision(
             (Start(writable=True), *keep),

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from pgherd.model import tags
+from pgherd.model import methods, tags
 from pgherd.model.lease import LONGEST
 from pgherd.model.slots import Matcher, Permanent, SlotName
 
@@ -83,6 +83,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """By member (model.tags)."""
     volumes: Mapping[str, Volumes] = {}
     """By member."""
+    bootstrap: Mapping[str, Any] = {}
+    """How the data of a new cluster are made (model.methods); empty: initdb. Only its initialiser looks at it."""
+
+    @property
+    def bootstrap_method(self) -> methods.Method:
+        return methods.bootstrap_method(self.bootstrap)
 
     @property
     def lock(self) -> str:
@@ -127,6 +133,9 @@ LONGEST_HOOK = 3600.0
 CALLBACKS = ("on_start", "on_stop", "on_restart", "on_role_change", "on_reload")
 
 
+POSTGRESQL_KEYS = (*(field.name for field in msgspec.structs.fields(PostgresConfiguration)), "create_replica_methods")
+
+
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """Dynamic configuration in Patroni's shape. Times in seconds, sizes in bytes."""
 
@@ -160,6 +169,8 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """Patroni's older names of the same."""
     ignore_slots: tuple[Matcher, ...] = ()
     postgresql: PostgresConfiguration = PostgresConfiguration()
+    clone_methods: tuple[methods.Method, ...] = (methods.BASEBACKUP,)
+    """In order. Not a key of its own: `postgresql.create_replica_methods` and the sections that it names."""
 
     @property
     def permanent(self) -> dict[str, Permanent]:
@@ -244,6 +255,10 @@ def read_settings(text: str) -> Settings:
     if settings.kubernetes.lock not in LOCKS:
         raise InvalidSetting(f"kubernetes.lock={settings.kubernetes.lock!r}: must be one of {', '.join(LOCKS)}")
     check_tags(settings)
+    try:
+        methods.bootstrap_method(settings.bootstrap)
+    except methods.Unusable as error:
+        raise InvalidSetting(str(error)) from None
     return settings
 
 
@@ -265,9 +280,14 @@ def check_tags(settings: Settings) -> None:
 def read_configuration(text: str | None) -> Configuration:
     """Dynamic configuration from the annotation's JSON; defaults without one. Raises InvalidSetting."""
     try:
-        configuration = msgspec.json.decode(text, type=Configuration) if text else Configuration()
+        document = msgspec.json.decode(text, type=dict[str, Any]) if text else {}
+        document.pop("clone_methods", None)
+        found = methods.clone_methods(document.get("postgresql"), POSTGRESQL_KEYS)
+        configuration = msgspec.structs.replace(msgspec.convert(document, Configuration), clone_methods=found)
     except msgspec.MsgspecError as error:
         raise InvalidSetting(f"annotation config: {error}") from None
+    except methods.Unusable as error:
+        raise InvalidSetting(str(error)) from None
     check_timing(configuration)
     check_synchronous(configuration)
     check_hooks(configuration)

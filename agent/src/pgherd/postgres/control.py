@@ -5,6 +5,8 @@ https://www.postgresql.org/docs/current/app-pgcontroldata.html
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from pgherd.model.position import Position, parse_lsn
@@ -95,8 +97,12 @@ class ControlReader:
         return self._data
 
     async def _run(self) -> ControlData | None:
-        try:
-            argv = [self._layout.program("pg_controldata"), str(self._layout.data)]
-            return parse(await run(argv, environment(), LIMIT))
-        except (ToolFailed, KeyError, ValueError):
-            return None
+        return await read(self._layout, self._layout.data)
+
+
+async def read(layout: Layout, directory: Path) -> ControlData | None:
+    """None when it cannot be read."""
+    try:
+        return parse(await run([layout.program("pg_controldata"), str(directory)], environment(), LIMIT))
+    except (ToolFailed, KeyError, ValueError):
+        return None

@@ -19,11 +19,15 @@ class Layout:
         """A data directory in the making: renamed to `data` when complete, removed when found."""
         self.old = Path(f"{settings.data_directory}.old")
         """The replaced data directory until its divergent WAL was kept aside."""
+        self.stray = Path(f"{settings.data_directory}.stray")
+        """What a program of the user put in the data's place instead of `new`: removed when found."""
         self.state = Path(settings.state_directory)
         self.lock = self.state / "volume.lock"
         self.divergent = self.state / "divergent"
         self.rewinding = self.state / "rewinding"
         """Exists while pg_rewind changes the data directory: what it left half-done is no data (S5)."""
+        self.making = self.state / "making"
+        """Exists while a program of the user makes data: what is in the data's own place then is none."""
         self.socket = Path(settings.socket_directory)
         self.temporary = Path(temporary or os.environ.get("PGHERD_TMP") or self.socket.parent)
         self.keys = self.temporary / "replication"

@@ -129,12 +129,13 @@ class Observer:
         )
 
     def data(self) -> Data:
-        """Whether the volume holds data; a rewind that did not end leaves none that can be used (S5)."""
+        """Whether the volume holds data; a rewind that did not end leaves none that can be used (S5), and
+        what a program of the user puts there instead of beside it is none (S7)."""
         try:
             filled = any(self._layout.data.iterdir())
         except FileNotFoundError:
             filled = False
-        if not filled:
+        if not filled or self._layout.making.exists():
             return Data.EMPTY
         return Data.HALF_REWOUND if self._layout.rewinding.exists() else Data.PRESENT
 

@@ -40,6 +40,27 @@ def linked(directory: Path) -> frozenset[Path]:
     return frozenset(Path(os.path.realpath(link)) for link in links if link.is_symlink())
 
 
+def ours(layout: Layout, path: Path) -> bool:
+    """Whether it is a place on this member's own volumes for WAL and tablespaces."""
+    homes = [home for home in (layout.wal_home, *layout.tablespaces) if home is not None]
+    names = ((Path(os.path.realpath(home.parent)), home.name) for home in homes)
+    return any(
+        path.parent == parent and (path.name == name or path.name.startswith(f"{name}.")) for parent, name in names
+    )
+
+
+def disown(layout: Layout, directory: Path) -> tuple[Path, ...]:
+    """Unlink what leads anywhere but to the own volumes: a program of the user may have copied another server's links,
+    and what is there is not to be deleted along with the copy. Where they led."""
+    tablespaces = directory / "pg_tblspc"
+    links = [directory / "pg_wal", *(tablespaces.iterdir() if tablespaces.is_dir() else ())]
+    strange = {link: Path(os.path.realpath(link)) for link in links if link.is_symlink()}
+    strange = {link: path for link, path in strange.items() if not ours(layout, path)}
+    for link in strange:
+        link.unlink()
+    return tuple(sorted(strange.values()))
+
+
 def remove(layout: Layout, directory: Path) -> None:
     """Delete a directory that is no member's data, what it has outside first: then a crash leaves nothing unnamed."""
     for path in linked(directory) - linked(layout.data):

@@ -19,7 +19,7 @@ CHECKPOINT = 60.0
 
 
 class Line(msgspec.Struct, frozen=True):
-    """The line that a primary writes on."""
+    """The line that a primary writes on, or that a standby has replayed."""
 
     system_identifier: str
     timeline: int
@@ -34,6 +34,16 @@ TABLESPACES = """SELECT coalesce(array_agg(location ORDER BY location), '{}') AS
   FROM (SELECT pg_tablespace_location(oid) AS location FROM pg_tablespace) AS t WHERE location <> ''"""
 
 
+EITHER = SQL.replace(
+    "substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)",
+    """CASE WHEN pg_is_in_recovery()
+         THEN lpad(to_hex(greatest((SELECT timeline_id FROM pg_control_checkpoint()),
+                                   (SELECT min_recovery_end_timeline FROM pg_control_recovery()))), 8, '0')
+         ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END""",
+)
+"""Of a standby the timeline that it has replayed."""
+
+
 async def connect(conninfo: str) -> Connection:
     """Raises PostgresError naming the reason."""
     try:
@@ -43,11 +53,11 @@ async def connect(conninfo: str) -> Connection:
         raise PostgresError(f"the source does not take connections: {error}") from None
 
 
-async def line(conninfo: str) -> Line:
-    """Raises PostgresError, also when the source is no primary."""
+async def line(conninfo: str, standby: bool = False) -> Line:
+    """Raises PostgresError, also when the source is no primary, unless it may be a `standby`."""
     connection = await connect(conninfo)
     try:
-        row = await bounded(query(connection, SQL), CONNECT)
+        row = await bounded(query(connection, EITHER if standby else SQL), CONNECT)
         system, timeline = row["system_identifier"], int(row["current"], 16)
         if timeline == 1:
             return Line(system, timeline, ())

@@ -6,6 +6,7 @@ The order survives a crash at any point: data -> .old, .new -> data, divergent W
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 from pgherd.postgres import configure, divergent, incarnation, outside, walhome
@@ -30,6 +31,13 @@ async def put(layout: Layout, since: int) -> None:
 
 async def tidy(layout: Layout) -> None:
     """After a crash: the replaced directory comes back if its successor is not in place; a half-made one goes."""
+    if layout.making.exists():
+        # Nothing was in the data's place when the mark was made: what is there is a program's, half-done or astray.
+        await asyncio.to_thread(shutil.rmtree, layout.data, ignore_errors=True)
+        outside.disown(layout, layout.new)
+        layout.making.unlink()
+        incarnation.sync_directory(layout.state)
+    await asyncio.to_thread(shutil.rmtree, layout.stray, ignore_errors=True)
     if layout.old.exists() and not filled(layout.data):
         layout.old.rename(layout.data)
         incarnation.sync_directory(layout.data.parent)

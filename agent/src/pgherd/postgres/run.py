@@ -12,6 +12,8 @@ from pgherd.postgres.errors import ToolFailed
 
 KEPT = 4000
 """Characters of output kept in an error."""
+LARGEST = 1024 * 1024
+"""Bytes of output kept at all, the last ones: a program of the user may talk for hours."""
 
 
 async def run(
@@ -33,7 +35,7 @@ async def run(
     )
     program = Path(argv[0]).name
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), limit)
+        output = await asyncio.wait_for(_output(process), limit)
     except TimeoutError:
         raise ToolFailed(program, f"did not end within {limit:g} s", "") from None
     finally:
@@ -43,6 +45,18 @@ async def run(
     if process.returncode not in accepted:
         raise ToolFailed(program, f"ended with status {process.returncode}", text[-KEPT:])
     return text
+
+
+async def _output(process: asyncio.subprocess.Process) -> bytes:
+    """Until the program and whoever shares its output have ended."""
+    assert process.stdout is not None
+    kept = bytearray()
+    while chunk := await process.stdout.read(65536):
+        kept += chunk
+        if len(kept) > 2 * LARGEST:
+            del kept[:-LARGEST]
+    await process.wait()
+    return bytes(kept[-LARGEST:])
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -28,6 +28,7 @@ from pgherd.postgres.errors import FenceRefused, NotArmed, PostgresError, StartF
 from pgherd.postgres.initialise import initialise
 from pgherd.postgres.layout import Layout, environment
 from pgherd.postgres.link import FenceLink
+from pgherd.postgres.making import Making, Report
 from pgherd.postgres.observe import Observer
 from pgherd.postgres.probe import Prober
 from pgherd.postgres.promote import choose_timeline, promote
@@ -46,10 +47,14 @@ KEYS_EVERY = 10.0
 
 
 class PostgresServer:
-    def __init__(self, settings: Settings, identity: Identity, link: FenceLink, temporary: str | None = None) -> None:
+    def __init__(
+        self, settings: Settings, identity: Identity, link: FenceLink, temporary: str | None = None,
+        report: Report = print,
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._identity = identity
         self._link = link
+        self._report = report
         self.layout = Layout(settings.postgres, temporary, settings.volumes.get(identity.member))
         self._observer = Observer(self.layout, settings, link)
         self._prober = Prober(self.layout)
@@ -93,18 +98,21 @@ class PostgresServer:
     # Data directories
 
     async def initialise(self) -> str:
-        """initdb into an empty volume; the system identifier. Raises WouldDestroy when there is data (S7)."""
+        """New data in an empty volume; their system identifier. Raises WouldDestroy when there is data (S7)."""
         await self.prepare()
         if self._observer.data() is not Data.EMPTY:
             raise WouldDestroy(f"{self.layout.data} is not empty: it is never initialised over (S7)")
-        await initialise(self.layout, self._link.volume_fd, self._link.armed)
+        await initialise(self._making(), self._link.armed, self._settings.bootstrap_method)
         control = await self._observer.control.read()
         if control is None:
-            raise PostgresError(f"{self.layout.data}: pg_controldata cannot read what initdb made")
+            raise PostgresError(f"{self.layout.data}: pg_controldata cannot read what was made")
         return control.system_identifier
 
-    async def clone(self, source: Source, replace: bool = False) -> None:
-        """pg_basebackup from `source`. Existing data goes only with `replace`, its divergent WAL aside first (S5)."""
+    def _making(self) -> Making:
+        return Making(self.layout, self._settings.cluster, self._link.volume_fd, self._report)
+
+    async def clone(self, source: Source, replace: bool, configuration: Configuration) -> None:
+        """A copy of `source`'s data. Existing data goes only with `replace`, its divergent WAL aside first (S5)."""
         await self._stopped("clone")
         keys.refresh(self.layout)
         control = await self._observer.control.read()
@@ -113,7 +121,7 @@ class PostgresServer:
             position, known = await self._observer.wal_end.position(control, QUERY)
             own = (control.system_identifier, position) if position and known else None
         self._observer.wal_end.forget()
-        await clone(self.layout, self._conninfo(source), own, replace, self._link.volume_fd)
+        await clone(self._making(), self._conninfo(source), own, replace, configuration.clone_methods)
 
     async def rewind(self, source: Source) -> None:
         """Divergent WAL aside, single-user recovery if the shutdown was unclean, pg_rewind, a new incarnation."""

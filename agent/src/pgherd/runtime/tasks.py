@@ -57,6 +57,11 @@ KINDS: dict[type[Action], TaskKind] = {
 }
 
 
+def _copying(configuration: Configuration) -> float:
+    """Seconds for all methods, and for what is done to each one's copy."""
+    return sum(method.time_limit + HOUR for method in configuration.clone_methods)
+
+
 class NoSource(RuntimeError):
     """The member to clone from, rewind to or follow has no pod with an address."""
 
@@ -151,9 +156,11 @@ class Tasks:
         server, configuration = self._server, self._state.configuration
         match action:
             case Initialise():
-                return configuration.primary_start_timeout, server.initialise()
+                method = self._state.settings.bootstrap_method
+                limit = method.time_limit + HOUR if method.command else configuration.primary_start_timeout
+                return limit, server.initialise()
             case Clone(source=member, replace=replace):
-                return 12 * HOUR, server.clone(self._known(member), replace)
+                return _copying(configuration), server.clone(self._known(member), replace, configuration)
             case Rewind(source=member):
                 return 2 * HOUR, server.rewind(self._known(member))
             case Start(writable=writable, source=member):
@@ -169,7 +176,7 @@ class Tasks:
             case Reload():
                 return 30.0, server.reload(configuration)
             case Reinitialise(source=member, timeout=timeout):
-                return 12 * HOUR, self._reinitialise(timeout, self._known(member))
+                return timeout + _copying(configuration), self._reinitialise(timeout, self._known(member))
             case Kill():
                 return HOUR, server.kill()
         raise TypeError(f"not a task: {action!r}")
@@ -193,7 +200,7 @@ class Tasks:
 
     async def _reinitialise(self, limit: float, source: Source) -> None:
         await self._stop(limit, 0.0)
-        await self._server.clone(source, True)
+        await self._server.clone(source, True, self._state.configuration)
 
     async def _held_back(self, configuration: Configuration) -> Configuration:
         """A primary does not start with more than its standbys run with: they would stop replaying.

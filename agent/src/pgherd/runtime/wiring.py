@@ -49,7 +49,7 @@ def wire(settings: Settings, identity: Identity, link: FenceLink, run: Path, log
     parts = Parts(
         stores=open_stores(settings, identity.namespace, silence, lambda: Changing(log, "warning", "kubernetes")),
         fence=link,
-        server=PostgresServer(settings, identity, link),
+        server=PostgresServer(settings, identity, link, report=lambda text: log.info("copy", text)),
         decide=decide,
         ask=PeerClient(*rest).ask,
         ask_promises=PeerClient(*rest).ask_promises,
