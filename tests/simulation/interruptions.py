@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 
 from pgherd.model.lease import Lease
-from tests.simulation.cluster import Cluster
-from tests.simulation.member import Container, Member
+from tests.simulation.means import Means
 from tests.simulation.world import API
 
 
-class Interruptions:
-    """Part of Faults, which has the means."""
-
-    cluster: Cluster
-
-    @abstractmethod
-    def _length(self) -> float: ...
-    @abstractmethod
-    def _power_off(self, member: Member, length: float) -> None: ...
-    @abstractmethod
-    def _thaw(self, container: Container) -> None: ...
-    @abstractmethod
-    def _isolate(self, member: str, others: list[str], ways: tuple[str, ...], length: float) -> None: ...
+class Interruptions(Means):
+    """Part of Faults."""
 
     def lose_synchronous(self) -> str:
         """The leader loses a member of its set, and a little later its life or its voice: what may it do meanwhile?"""
