@@ -42,8 +42,7 @@ class Peers:
 
     async def poll(self) -> None:
         """Returns when all have answered or the time is up."""
-        own, began = self._state.identity.member, self._clock()
-        pods = [seen.pod for seen in self._state.pods or () if seen.pod.member != own]
+        began, pods = self._clock(), self._state.others()
         for pod in pods:
             if pod.address is None:
                 self._state.saw_answer(pod, None, began, began)

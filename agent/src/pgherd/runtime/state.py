@@ -218,12 +218,15 @@ class State:
             and not self.container.wrote
         )
 
+    def others(self) -> tuple[Pod, ...]:
+        """The other members' pods. One that was deleted is remembered for its death, and is nobody to ask: its silence
+        would stand in the place of the words of the pod that came after it."""
+        pods = (seen.pod for seen in self.pods or () if seen.pod.member != self.identity.member)
+        return tuple(pod for pod in pods if pod.address is not None or not pod.terminating)
+
     def peers(self) -> tuple[Peer, ...]:
         peers = []
-        for seen in self.pods or ():
-            pod = seen.pod
-            if pod.member == self.identity.member or (pod.address is None and pod.terminating):
-                continue
+        for pod in self.others():
             answer = self.answers.get(pod.member)
             if answer is None or answer.uid != pod.uid:
                 peers.append(Peer(pod))

@@ -113,7 +113,7 @@ class Tasks:
             await asyncio.gather(self._running, return_exceptions=True)
 
     async def _run(self, action: Action, task: Task, before: asyncio.Task[None] | None, recalled: bool) -> None:
-        if before is not None and recalled:
+        if before is not None and recalled and not before.done():
             await asyncio.gather(before, return_exceptions=True)
         self._log.info("task", f"{task.kind.value}{f' ({task.target})' if task.target else ''}")
         try:
