@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -25,6 +26,10 @@ LIMIT = 5.0
 """Seconds for each request to the API."""
 
 
+Store = TypeVar("Store")
+Seen = TypeVar("Seen", LockSeen, ConfigSeen)
+
+
 class NoCluster(Exception):
     """The API answers, and knows nothing of such a cluster."""
 
@@ -43,6 +48,16 @@ class Observation(msgspec.Struct, frozen=True):
     """What people asked for and is not finished."""
 
 
+async def whichever(stores: list[Store], read: Callable[[Store], Awaitable[Seen]]) -> Seen:
+    """Of the kinds that an object may have the first that is there: the only one from then on."""
+    for store in tuple(stores):
+        seen = await read(store)
+        if seen.version:
+            stores[:] = [store]
+            break
+    return seen
+
+
 class Api:
     """What the commands read, and their few writes."""
 
@@ -59,21 +74,10 @@ class Api:
         self._pods = ClusterPods(self._client, name, target.label_prefix, _ignore)
 
     async def lock(self) -> LockSeen:
-        """Of the kinds that it may have the first that is there."""
-        for lock in tuple(self._locks):
-            seen = await lock.read(LIMIT)
-            if seen.version:
-                self._locks = [lock]
-                break
-        return seen
+        return await whichever(self._locks, lambda lock: lock.read(LIMIT))
 
     async def config(self) -> ConfigSeen:
-        for config in tuple(self._configs):
-            seen = await config.read(LIMIT)
-            if seen.version:
-                self._configs = [config]
-                break
-        return seen
+        return await whichever(self._configs, lambda config: config.read(LIMIT))
 
     async def pods(self) -> tuple[PodSeen, ...]:
         found, _ = await self._pods.begin()
