@@ -36,7 +36,8 @@ class ActionModule(ActionBase):
                 task_vars=task_vars,
             )
             passed = time.monotonic() - began
-            if not waits or not found.get("failed") or not found.get("missing") or passed >= total:
+            final = set(found.get("missing") or ()) == set(found.get("refused") or ())
+            if not waits or not found.get("failed") or final or passed >= total:
                 if found.get("failed") and found.get("missing"):
                     found["msg"] = f"after {passed:.0f} s {found['msg']}"
                 result.update(found)

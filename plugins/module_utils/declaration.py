@@ -15,7 +15,7 @@ from typing import Any
 from .certificates import wanted
 from .checks import Problems, unknown
 from .client_services import certificate_names, client_services
-from .declared_users import users
+from .declared_users import access
 from .dynamic_configuration import dynamic_configuration
 from .identity import identity
 from .instance_sets import instance_sets
@@ -36,6 +36,8 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_cluster_manifest": "",
     "postgres_config_files": [],
     "postgres_configuration_conflict": "fail",
+    "postgres_create_user_schema": True,
+    "postgres_databases": [],
     "postgres_default_scheduling": True,
     "postgres_early_takeover_delay": 3,
     "postgres_failsafe_mode": True,
@@ -130,7 +132,7 @@ def declare(variables: Mapping[str, Any], host: str, image_needed: bool = True) 
     cluster.update(pod(values, image_needed, problems), services=client_services(values, cluster["prefix"], problems))
     cluster["sets"] = instance_sets(values, cluster, problems)
     cluster["members"] = [member for each in cluster["sets"] for member in each["members"]]
-    cluster["users"] = users(values, cluster, problems)
+    cluster.update(access(values, cluster, problems))
     cluster["configuration"] = dynamic_configuration(values, problems)
     cluster["bootstrap"] = bootstrap(values, problems)
     cluster["conflict"] = problems.choice(

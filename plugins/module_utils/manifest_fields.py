@@ -167,7 +167,7 @@ def _fields() -> Iterator[Field]:
     yield Field("spec.users[].name", "postgres_users[].name")
     yield Field("spec.users[].databases", "postgres_users[].databases")
     yield Field("spec.users[].options", "postgres_users[].options")
-    yield Field("spec.users[].password.type", harmless=("ASCII",), reason="generated passwords are printable ASCII")
+    yield Field("spec.users[].password.type", "postgres_users[].password.type")
     yield from _instances()
     yield from _patroni()
     yield Field("spec.config.files", "postgres_config_files")

@@ -101,7 +101,7 @@ def rendered_names(cluster: Mapping[str, Any]) -> dict[str, list[str]]:
     budgets = [f"{name}-set-{each['name']}" for each in cluster["sets"] if each["min_available"]]
     claims = [claim["name"] for member in cluster["members"] for claim in member["claims"]]
     return {
-        "ConfigMap": [f"{name}-config"],
+        "ConfigMap": [f"{name}-config", f"{name}-users"],
         cluster["lock_kind"]: [f"{name}-primary"],
         "PersistentVolumeClaim": claims,
         **({"PodDisruptionBudget": budgets} if budgets else {}),

@@ -21,7 +21,7 @@ RIGHTS: Mapping[str, tuple[str, ...]] = {
     "PodDisruptionBudget": _MANAGE,
     "Role": _MANAGE,
     "RoleBinding": _MANAGE,
-    "Secret": _MANAGE,
+    "Secret": (*_MANAGE, "watch"),
     "Service": _MANAGE,
     "ServiceAccount": _MANAGE,
     "StatefulSet": _MANAGE,

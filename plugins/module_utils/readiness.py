@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import access_status
 from .apply import Scope
 from .client import Api, ApiError
 from .names import path
@@ -20,6 +21,8 @@ class Situation:
     lock: dict[str, str]
     missing: tuple[str, ...]
     """What is not yet as declared, one sentence each; empty when the cluster is ready."""
+    refused: tuple[str, ...] = ()
+    """Those of them that no waiting changes."""
 
     @property
     def leader(self) -> str:
@@ -29,13 +32,18 @@ class Situation:
 def situation(
     api: Api, namespace: str, lock: tuple[str, str], members: Sequence[str], selector: Mapping[str, str], prefix: str
 ) -> Situation:
-    """One look at pods and lock (kind, name). `members` are pod names; without any, those that are there are shown."""
+    """One look at pods, lock (kind, name) and users. Without `members` (pod names) those that are there are shown."""
     pods = api.request("GET", path("Pod", namespace), query=Scope(namespace, selector).query())["items"]
     by_name = {pod["metadata"]["name"]: pod for pod in pods if f"{prefix}instance" in _labels(pod)}
     annotations = _annotations(api, path(lock[0], namespace, lock[1]))
     names = list(members) or sorted(by_name)
     shown = tuple(_member(name, by_name.get(name), annotations.get("leader", ""), prefix) for name in names)
-    return Situation(shown, annotations, tuple(_missing(shown, annotations, " ".join(lock))))
+    missing = tuple(_missing(shown, annotations, " ".join(lock)))
+    if not any(each["leader"] and each["role"] in ("primary", "master") for each in shown):
+        return Situation(shown, annotations, missing)
+    # Only a primary takes declared users and databases up.
+    word = access_status.look(api, namespace, f"{lock[1].removesuffix('-ha')}-users")
+    return Situation(shown, annotations, (*missing, *word.waiting, *word.refused), word.refused)
 
 
 def _annotations(api: Api, where: str) -> dict[str, str]:
@@ -90,7 +98,7 @@ def _missing(members: Sequence[Mapping[str, Any]], lock: Mapping[str, str], lock
         if not member["ready"]:
             yield f"{member['name']} is not ready ({member['state']})"
         elif lock.get("leader"):
-            declared = ("primary",) if member["leader"] else ("replica", "noloadbalance")
+            declared = ("primary", "master") if member["leader"] else ("replica", "noloadbalance")
             if member["role"] not in declared:
                 yield f"{member['name']} bears role {member['role'] or 'none'} instead of {declared[0]}"
 

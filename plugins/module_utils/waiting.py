@@ -37,7 +37,7 @@ def wait(
     if done(seen) or seconds <= 0:
         return seen
     changed = threading.Event()
-    for kind in ("Pod", lock_kind):
+    for kind in ("Pod", lock_kind, "ConfigMap"):
         arguments = (api, path(kind, namespace), selector, seconds, changed)
         threading.Thread(target=_note_changes, args=arguments, daemon=True).start()
     while not done(seen) and (left := deadline - time.monotonic()) > 0:

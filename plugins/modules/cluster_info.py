@@ -86,6 +86,11 @@ missing:
   type: list
   elements: str
   returned: always
+refused:
+  description: Those sentences of RV(missing) that no waiting changes, such as a user that PostgreSQL refuses.
+  type: list
+  elements: str
+  returned: always
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -93,6 +98,11 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError, Unreachable, connect
 from ansible_collections.pgherd.postgres.plugins.module_utils.readiness import Situation, situation
 from ansible_collections.pgherd.postgres.plugins.module_utils.waiting import wait
+
+
+def _settled(seen: Situation) -> bool:
+    """Nothing is missing, or nothing but what no waiting changes."""
+    return set(seen.missing) == set(seen.refused)
 
 
 def main() -> None:
@@ -123,7 +133,7 @@ def main() -> None:
         )
 
     try:
-        seen = wait(api, params["namespace"], selector, look, lambda found: not found.missing, seconds, kind)
+        seen = wait(api, params["namespace"], selector, look, _settled, seconds, kind)
     except (ApiError, Unreachable) as error:
         # With wait the action plugin looks again while there is time: an API server may come back.
         passing = params["wait"] and (isinstance(error, Unreachable) or error.status >= 500)
@@ -134,6 +144,7 @@ def main() -> None:
         "leader": seen.leader,
         "lock": seen.lock,
         "missing": list(seen.missing),
+        "refused": list(seen.refused),
     }
     if params["wait"] and seen.missing:
         module.fail_json(msg=f"{params['cluster']} is not ready: {'; '.join(seen.missing)}", **result)

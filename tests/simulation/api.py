@@ -17,7 +17,8 @@ import msgspec
 
 from pgherd.kubernetes.follow import follow
 from pgherd.kubernetes.memory import changed
-from pgherd.kubernetes.store import ConfigSeen, Conflict, LockSeen, Refused, RequestsSeen, Unanswered
+from pgherd.kubernetes.store import ConfigSeen, Conflict, LockSeen, Refused, RequestsSeen, Unanswered, UsersSeen
+from pgherd.model.access import SecretSeen
 from pgherd.model.lease import Lease, MalformedLease, from_annotations, to_annotations
 from pgherd.model.request import Request
 from tests.simulation.loop import VirtualLoop
@@ -287,5 +288,19 @@ class SimRequests:
 
 
 class SimSecrets:
-    async def read(self, name: str, limit: float) -> Mapping[str, bytes]:
-        return {}
+    """No user is declared: what the primary's agent does with Secrets touches no rule of the protocol."""
+
+    async def follow(self, name: str) -> AsyncIterator[SecretSeen | None]:
+        while True:
+            yield None
+            await asyncio.get_running_loop().create_future()
+
+
+class SimUsers:
+    async def follow(self) -> AsyncIterator[UsersSeen]:
+        while True:
+            yield UsersSeen()
+            await asyncio.get_running_loop().create_future()
+
+    async def report(self, report: str, version: str, limit: float) -> UsersSeen:
+        raise AssertionError("nothing is declared, and nothing to report")

@@ -62,7 +62,8 @@ class Cluster:
 
     def create(self) -> None:
         self.objects.create(self.configuration, self.ttl)
-        self.objects.secret(f"{self.name}-pguser-demo", {"password": PASSWORD, "verifier": verifier(PASSWORD)})
+        self.objects.secret("demo", {"password": PASSWORD, "verifier": verifier(PASSWORD)})
+        self.objects.declare(users=[{"name": "demo", "secret": f"{self.name}-pguser-demo", "databases": ["demo"]}])
         self.folder.mkdir(parents=True)
         self.folder.chmod(0o755)
         (self.folder / "ca.crt").write_bytes(self.authority.certificate)
@@ -95,7 +96,6 @@ class Cluster:
             },
             "kubernetes": {"kubeconfig": str(folder / "kubeconfig"), "lock": self.objects.locks.mode},
             "rest": {"certificates": str(folder / "tls/rest")},
-            "users": [{"name": "demo", "secret": f"{self.name}-pguser-demo", "databases": ["demo"]}],
         }  # fmt: skip
 
     def _certificates(self, folder: Path, name: str) -> None:
@@ -123,9 +123,12 @@ class Cluster:
 
     @property
     def database(self) -> Database:
+        return self.database_of("demo", PASSWORD, "demo")
+
+    def database_of(self, user: str, password: str, name: str) -> Database:
         return Database(
             self.network.hub,
-            f"port=5432 dbname=demo user=demo password={PASSWORD} sslmode=verify-ca"
+            f"port=5432 dbname={name} user={user} password={password} sslmode=verify-ca"
             f" sslrootcert={self.folder / 'ca.crt'} connect_timeout=2 tcp_user_timeout=3000",
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import json
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +23,12 @@ from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
 from lightkube.resources import core_v1, rbac_authorization_v1
 from lightkube.types import PatchType
 
+from pgherd.model.access import Report, read_report, revision
 from tests.ha.harness.lock import LockObjects
 
 PREFIX = "pgherd.dev/"
+USERS = ("demo", "app", "heir")
+"""Whose Secrets the agents may read."""
 
 
 def now() -> str:
@@ -109,7 +113,16 @@ class Objects:
             ),
             PolicyRule(["get", "list", "watch", "patch"], apiGroups=[""], resources=["pods"]),
             PolicyRule(
-                ["get", "watch"], apiGroups=[""], resources=["secrets"], resourceNames=[f"{self.cluster}-pguser-demo"]
+                ["get", "list", "watch", "patch"],
+                apiGroups=[""],
+                resources=["configmaps"],
+                resourceNames=[f"{self.cluster}-users"],
+            ),
+            PolicyRule(
+                ["get", "list", "watch"],
+                apiGroups=[""],
+                resources=["secrets"],
+                resourceNames=[f"{self.cluster}-pguser-{user}" for user in USERS],
             ),
         ]
         self.client.create(rbac_authorization_v1.Role(metadata=ObjectMeta(name=name), rules=rules))
@@ -142,8 +155,25 @@ class Objects:
             {"apiVersion": "v1", "kind": "Config", **named, "contexts": [context], "current-context": "lab"}
         )
 
-    def secret(self, name: str, data: dict[str, str]) -> None:
-        self.client.create(core_v1.Secret(metadata=ObjectMeta(name=name), stringData=data))
+    # Users, as the play declares them.
+
+    def secret(self, user: str, data: dict[str, str]) -> None:
+        """Made, or replaced."""
+        secret = core_v1.Secret(metadata=ObjectMeta(name=f"{self.cluster}-pguser-{user}"), stringData=data)
+        self.client.apply(secret, field_manager="play", force=True)
+
+    def declare(self, **declared: Any) -> str:
+        """Users and databases; the revision by which a report names them."""
+        text, name = json.dumps(declared), f"{self.cluster}-users"
+        # Not the whole object: the agents' annotation stays.
+        self.client.apply(
+            core_v1.ConfigMap(metadata=ObjectMeta(name=name), data={"users": text}), field_manager="play", force=True
+        )
+        return revision(text)
+
+    def report(self) -> Report | None:
+        metadata = self.client.get(core_v1.ConfigMap, f"{self.cluster}-users").metadata
+        return read_report((metadata.annotations or {}).get("status")) if metadata else None
 
     # Pods, as a kubelet keeps them.
 

@@ -180,7 +180,7 @@ def test_with_pgos_prefix_labels_are_pgos() -> None:
     applied, once = rendered(declared)
     labelled = {each["metadata"]["name"]: each["metadata"]["labels"] for each in [*applied, *once]}
     assert labelled["demo-ha"]["postgres-operator.crunchydata.com/patroni"] == "demo-ha"
-    (text,) = [each["data"]["pgherd.yaml"] for each in applied if each["kind"] == "ConfigMap"]
+    text, _ = [next(iter(each["data"].values())) for each in applied if each["kind"] == "ConfigMap"]
     settings = pytest.importorskip("pgherd.model.settings")
     assert settings.read_settings(text).kubernetes.primary_role == "master"
 

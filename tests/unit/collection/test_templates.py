@@ -108,9 +108,39 @@ def test_settings_are_what_the_agent_reads() -> None:
     text = objects()[("ConfigMap", "demo-config")]["data"]["pgherd.yaml"]
     read = settings.read_settings(text)
     assert read.members == tuple(each["pod"] for each in cluster()["members"])
-    assert read.users[0].secret == "demo-pguser-demo" and read.postgres.version == 17
-    none = objects(users=[])[("ConfigMap", "demo-config")]["data"]["pgherd.yaml"]
-    assert settings.read_settings(none).users == ()
+    assert read.postgres.version == 17
+
+
+def test_users_and_databases_are_what_the_agent_reads() -> None:
+    access = pytest.importorskip("pgherd.model.access")
+    read = access.read_declared(objects()[("ConfigMap", "demo-users")]["data"]["users"])
+    assert read.users == (access.DeclaredUser("demo", "demo-pguser-demo", ("demo",)),) and read.databases == ()
+    none = objects(users=[])[("ConfigMap", "demo-users")]["data"]["users"]
+    assert access.read_declared(none) == access.Declared()
+    everything = objects(
+        create_user_schema=False,
+        users=[
+            {"name": "app", "databases": ["shop"], "options": "CREATEDB", "roles": ["pg_monitor"], "schema": True},
+            {"name": "old", "databases": ["shop"], "state": "absent", "reassign_to": "app"},
+            {"name": "plain", "password": {"type": "AlphaNumeric"}},
+        ],
+        databases=[
+            {"name": "shop", "owner": "app", "encoding": "UTF8", "locale": "C", "connection_limit": 5,
+             "extensions": ["hstore", {"name": "citext", "schema": "public"}]},
+            {"name": "gone", "state": "absent", "purge": True},
+        ],
+    )[("ConfigMap", "demo-users")]["data"]["users"]  # fmt: skip
+    read = access.read_declared(everything)
+    assert read.users == (
+        access.DeclaredUser("app", "demo-pguser-app", ("shop",), "CREATEDB", ("pg_monitor",)),
+        access.DeclaredUser("old", state="absent", reassign_to="app"),
+        access.DeclaredUser("plain", "demo-pguser-plain", schema=False),
+    )
+    extensions = (access.DeclaredExtension("hstore"), access.DeclaredExtension("citext", "public"))
+    assert read.databases == (
+        access.DeclaredDatabase("shop", "app", "UTF8", "C", 5, extensions),
+        access.DeclaredDatabase("gone", state="absent", purge=True),
+    )
 
 
 def test_configuration_is_one_that_the_agent_accepts() -> None:
@@ -150,9 +180,10 @@ def test_a_member_may_do_what_its_agent_does_and_no_more() -> None:
         ("endpoints", ["demo-ha", "demo-ha-config"], ["get", "list", "watch", "patch"]),
         ("endpoints", [], ["create"]),
         ("configmaps", ["demo-ha-failover"], ["get", "list", "watch", "patch"]),
+        ("configmaps", ["demo-users"], ["get", "list", "watch", "patch"]),
         ("pods", [], ["list", "watch"]),
         ("pods", [each["pod"] for each in cluster()["members"]], ["patch"]),
-        ("secrets", ["demo-pguser-demo"], ["get"]),
+        ("secrets", ["demo-pguser-demo"], ["get", "list", "watch"]),
     ]
     assert "secrets" not in [resource for resource, *_ in rules(users=[])]
 
@@ -204,7 +235,7 @@ def test_the_play_asks_for_every_right_that_it_hands_on() -> None:
 def test_names_that_yaml_takes_for_something_else_stay_names() -> None:
     applied, once = rendered(cluster(namespace="123", cluster_name="on", storage_class="1e3"))
     assert {each["metadata"]["namespace"] for each in applied + once} == {"123"}
-    (settings,) = [yaml.safe_load(each["data"]["pgherd.yaml"]) for each in applied if each["kind"] == "ConfigMap"]
+    (settings, _) = [yaml.safe_load(*each["data"].values()) for each in applied if each["kind"] == "ConfigMap"]
     assert settings["cluster"] == "on"
     claims = [each["spec"]["storageClassName"] for each in applied if each["kind"] == "PersistentVolumeClaim"]
     assert set(claims) == {"1e3"}

@@ -56,4 +56,8 @@ def test_the_reason_is_said_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch)
 def test_a_refusal_and_a_look_without_waiting_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = {"failed": True, "msg": "pods is forbidden"}
     assert run(monkeypatch, [refused]) == (refused, 1)
+    user = 'user app: role "nobody" does not exist (postgresql-refused)'
+    lasting = {"failed": True, "msg": "demo is not ready", "missing": [user], "refused": [user]}
+    assert run(monkeypatch, [lasting])[1] == 1
+    assert run(monkeypatch, [{**lasting, "missing": ["a-0 is not ready", user]}, lasting])[1] == 2
     assert run(monkeypatch, [GONE], wait=False)[1] == 1

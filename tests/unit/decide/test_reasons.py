@@ -1,4 +1,4 @@
-"""docs/reasons.md has a row for every code that a decision can give, and no other."""
+"""docs/reasons.md has a row for every code that a decision or a declared user can have, and no other."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from pgherd.model.access import Code
 from pgherd.model.server import Process
 from pgherd.model.view import TaskKind
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = sorted((ROOT / "agent/src/pgherd/decide").glob("*.py"))
-PAGE = (ROOT / "docs/reasons.md").read_text()
+PAGE, _, USERS = (ROOT / "docs/reasons.md").read_text().partition("## Users and databases")
 
 PLACES = {"Reason": 0, "unsafe": 1, "give_up": 2}
 """Function -> which argument is the code."""
@@ -43,8 +44,8 @@ def codes(tree: ast.AST) -> Iterator[str]:
             yield from COMPUTED[text]
 
 
-def rows() -> list[tuple[str, ...]]:
-    lines = [line for line in PAGE.splitlines() if line.startswith("| `")]
+def rows(page: str = PAGE) -> list[tuple[str, ...]]:
+    lines = [line for line in page.splitlines() if line.startswith("| `")]
     return [tuple(cell.strip() for cell in line.strip("|").split(" |")) for line in lines]
 
 
@@ -55,10 +56,15 @@ def test_every_code_has_a_row_and_every_row_a_code() -> None:
     assert used - written == set(), "codes without a row"
 
 
-def test_rows_are_sorted_complete_and_there_once() -> None:
-    names = [row[0] for row in rows()]
+def test_every_state_of_a_user_has_a_row() -> None:
+    assert [row[0].strip("`") for row in rows(USERS)] == sorted(code.value for code in Code)
+
+
+@pytest.mark.parametrize("page", [PAGE, USERS])
+def test_rows_are_sorted_complete_and_there_once(page: str) -> None:
+    names = [row[0] for row in rows(page)]
     assert names == sorted(set(names), key=lambda name: name.strip("`"))
-    assert all(len(row) == 3 and row[1] for row in rows())
+    assert all(len(row) == 3 and row[1] for row in rows(page))
 
 
 @pytest.mark.parametrize("source", ["Reason(text, 'why')", "holder.give_up(view, record, f'{kind}-failed', '')"])

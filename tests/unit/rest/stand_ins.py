@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from pgherd.model.access import Report
 from pgherd.model.lease import Holder, Lease
 from pgherd.model.member import MemberStatus, Peer
 from pgherd.model.position import Position
@@ -66,6 +67,7 @@ class Source:
     stage: Stage = Stage.DONE
     why: str = ""
     trouble: Exception | None = None
+    report: Report | None = None
     kept: Mapping[str, Any] = field(default_factory=dict)
     changes: list[tuple[Mapping[str, Any], bool, str]] = field(default_factory=list)
 
@@ -104,6 +106,9 @@ class Source:
 
     def history(self) -> list[Any]:
         return self.receipts
+
+    def access(self) -> Report | None:
+        return self.report
 
     def streamed_ago(self) -> float | None:
         return self.streamed

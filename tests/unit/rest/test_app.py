@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pgherd.model.access import Code, Report, Said
 from pgherd.model.member import MemberStatus, Peer, Pod
 from pgherd.model.parameters import Change
 from pgherd.model.promises import Question, Verdict
@@ -128,6 +129,16 @@ def test_metrics_have_a_series_for_each_slot() -> None:
         line.split('slot="')[1].split('"')[0]: line.split()[-1] for line in lines if line.startswith("pgherd_slot_k")
     }
     assert kept == {"cdc": "0.0", "demo_a_0": "1.0"}
+
+
+def test_metrics_count_users_where_they_are_kept() -> None:
+    users = {"app": Said(Code.APPLIED), "old": Said(Code.OWNS_OBJECTS, "it owns objects")}
+    with client(Source(report=Report("r", users=users, repaired=3))) as rest:
+        lines = rest.get("/metrics").text.splitlines()
+    assert 'pgherd_users_wrong{cluster="demo",member="demo-a-0"} 1.0' in lines
+    assert 'pgherd_users_repaired{cluster="demo",member="demo-a-0"} 3.0' in lines
+    with client(Source(REPLICA)) as rest:
+        assert "pgherd_users" not in rest.get("/metrics").text
 
 
 def test_metrics_leave_out_what_nobody_knows() -> None:

@@ -1,32 +1,32 @@
-"""What must be done for one declared user: pure, from the declaration and what the server has.
+"""What must be done for declared users and databases: pure, from the declaration and what the server has.
 
-The rules are PGO's, so that clusters carry over: a role with LOGIN and the declared verifier, its databases owned by
+The rules are PGO's, so that clusters carry over: a role with LOGIN and the Secret's verifier, its databases owned by
 `postgres` with every privilege granted, and in each a schema of the user's name that it owns, because since
-PostgreSQL 15 nobody may create in `public`. Nothing that is no longer declared is ever removed. User `postgres` is
-special: the superuser that is there anyway, it only gets a password.
+PostgreSQL 15 nobody may create in `public`. What is merely no longer declared is never removed: that takes
+`state: absent`. User `postgres` is special: the superuser that is there anyway, it only gets a password.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 from psycopg import sql
 
 from pgherd.access.options import FLAGS, Options, parse
-from pgherd.model.settings import DeclaredUser, InvalidSetting
+from pgherd.model.access import Declared, DeclaredDatabase, DeclaredUser
+from pgherd.model.settings import InvalidSetting
 
 ADMIN = "postgres"
 RESERVED = ("pg_", "pgherd_")
 """Beginnings of role names that belong to PostgreSQL and to us."""
-TEMPLATES = frozenset({"template0", "template1"})
+RESERVED_NAMES = frozenset({"public", "none", "current_user", "session_user", "current_role"})
+"""Words that stand for other roles where a role is named."""
+PRODUCT = frozenset({ADMIN, "template0", "template1"})
+"""Databases that are there anyway."""
 SHARED_SCHEMAS = frozenset({"public", "pgbouncer", "monitor", "information_schema"})
 """Schemas that belong to nobody's user: a user of such a name gets none."""
-
-_BASE64 = r"[A-Za-z0-9+/]+={0,2}"
-_SCRAM = re.compile(rf"SCRAM-SHA-256\$[1-9]\d{{0,9}}:{_BASE64}\${_BASE64}:{_BASE64}")
 
 
 class Role(msgspec.Struct, frozen=True):
@@ -38,13 +38,19 @@ class Role(msgspec.Struct, frozen=True):
     valid_until_as_declared: bool = True
     """Whether rolvaliduntil is the declared time: only the server can compare the two."""
 
+    def __repr__(self) -> str:
+        return f"Role({dict(self.flags)})"
 
-class Seen(msgspec.Struct, frozen=True):
-    """What the server has that concerns one user."""
 
-    role: Role | None
-    granted: Mapping[str, bool]
-    """Each of its databases that exists -> whether the user has every privilege on it."""
+class Database(msgspec.Struct, frozen=True):
+    """A database as pg_database has it."""
+
+    owner: str = ADMIN
+    encoding: str = "UTF8"
+    locale: str = ""
+    connection_limit: int = -1
+    granted: frozenset[str] = frozenset()
+    """Roles with every privilege on it."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -56,74 +62,84 @@ class Step(msgspec.Struct, frozen=True):
     """The statement carries a verifier: the server must not log it, and its errors are not repeated whole."""
 
 
-def check(user: DeclaredUser, verifier: str) -> Options:
-    """Refuse what cannot work, before anything changes. Raises InvalidSetting (never with the verifier in it)."""
-    if not user.name or user.name.startswith(RESERVED) or "\0" in user.name or len(user.name.encode()) > 63:
-        raise InvalidSetting(
-            f"users[{user.name}]: must be 1 to 63 bytes and not begin with {' or '.join(RESERVED)}"
-        )  # fmt: skip
+def check_user(user: DeclaredUser) -> Options:
+    """Refuse what cannot work, before anything changes for this user. Raises InvalidSetting."""
+    where = f"users[{user.name}]"
+    if user.name.startswith(RESERVED) or user.name in RESERVED_NAMES:
+        raise InvalidSetting(f"{where}: is reserved, as are names that begin with {' or '.join(RESERVED)}")
+    _named(where, user.name)
     for database in user.databases:
-        if not database or database in TEMPLATES or "\0" in database or len(database.encode()) > 63:
-            raise InvalidSetting(f"users[{user.name}].databases: {database!r} must be 1 to 63 bytes and no template")
-    if not verifier:
-        raise InvalidSetting(f"users[{user.name}].secret: Secret {user.secret} has no verifier")
-    if not _SCRAM.fullmatch(verifier):
-        raise InvalidSetting(
-            f"users[{user.name}].secret: the verifier in Secret {user.secret} is not a SCRAM-SHA-256 verifier"
-        )
-    return Options() if user.name == ADMIN else parse(user.name, user.options)
+        _named(f"{where}.databases", database)
+        if database in ("template0", "template1"):
+            raise InvalidSetting(f"{where}.databases: {database!r} is a template, which belongs to nobody's user")
+    for role in (*user.roles, *filter(None, (user.reassign_to,))):
+        _named(f"{where}.roles", role)
+    if user.state == "absent" and user.name == ADMIN:
+        raise InvalidSetting(f"{where}.state=absent: the superuser is PostgreSQL's own")
+    return Options() if user.name == ADMIN or user.state == "absent" else parse(user.name, user.options)
 
 
-def databases(user: DeclaredUser) -> tuple[str, ...]:
+def check_database(database: DeclaredDatabase) -> None:
+    """Raises InvalidSetting naming the field."""
+    where = f"databases[{database.name}]"
+    _named(where, database.name)
+    if database.name in PRODUCT:
+        raise InvalidSetting(f"{where}: belongs to PostgreSQL, and is neither changed nor dropped")
+    if database.state == "absent" and not database.purge:
+        raise InvalidSetting(f"{where}.state=absent: needs purge, since all its data would be gone; it is kept")
+
+
+def _named(where: str, name: str) -> None:
+    if not name or "\0" in name or len(name.encode()) > 63:
+        raise InvalidSetting(f"{where}: {name!r} must be 1 to 63 bytes")
+
+
+def databases_of(user: DeclaredUser) -> tuple[str, ...]:
     """Its databases without repetition; the administrator also has its own."""
     declared = (*user.databases, ADMIN) if user.name == ADMIN else user.databases
     return tuple(dict.fromkeys(declared))
 
 
-def plan(user: DeclaredUser, verifier: str, options: Options, seen: Seen) -> tuple[Step, ...]:
-    """Everything that is done in database `postgres`: role, password, options, databases, privileges."""
-    steps = [*_role(user, verifier, options, seen.role)]
-    for database in databases(user):
-        if database not in seen.granted:
-            create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database))
-            steps.append(Step(f"create database {database}", create))
-        if user.name != ADMIN and not seen.granted.get(database):
-            grant = sql.SQL("GRANT ALL PRIVILEGES ON DATABASE {} TO {}")
-            steps.append(
-                Step(
-                    f"grant all on database {database} to {user.name}",
-                    grant.format(sql.Identifier(database), sql.Identifier(user.name)),
-                )
-            )
+def databases(declared: Declared) -> tuple[DeclaredDatabase, ...]:
+    """All that are to be there or to go: those with a declaration of their own, then what users merely name."""
+    known = {each.name: each for each in declared.databases}
+    for user in declared.users:
+        if user.state == "present":
+            for name in user.databases:
+                if name not in PRODUCT:
+                    known.setdefault(name, DeclaredDatabase(name))
+    return tuple(known.values())
+
+
+def role(user: DeclaredUser, verifier: str | None, options: Options, has: Role | None) -> tuple[Step, ...]:
+    """The role itself: made, or what differs of password and options. Without a verifier its password stays."""
+    name = sql.Identifier(user.name)
+    words = _words(options, has) if user.name != ADMIN else []
+    steps = []
+    if has is None:
+        # NOLOGIN comes with the words: both must not stand there.
+        parts: list[sql.Composable] = [sql.SQL("CREATE ROLE {}").format(name)]
+        parts += [sql.SQL("LOGIN")] if options.flags.get("rolcanlogin", True) else []
+        parts += [sql.SQL("PASSWORD {}").format(sql.Literal(verifier))] if verifier is not None else []
+        made = sql.SQL(" ").join([*parts, *words])
+        steps.append(Step(f"create role {user.name}", made, secret=verifier is not None))
+    elif verifier is not None and has.password != verifier:
+        changed = sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, sql.Literal(verifier))
+        steps.append(Step(f"set the password of role {user.name}", changed, secret=True))
+    if has is not None and words:
+        changed = sql.SQL(" ").join([sql.SQL("ALTER ROLE {}").format(name), *words])
+        steps.append(Step(f"set the options of role {user.name}", changed))
     return tuple(steps)
 
 
-def schema(user: DeclaredUser) -> Step | None:
-    """The user's own schema in one of its databases, for a database that has none of that name."""
-    if user.name == ADMIN or user.name in SHARED_SCHEMAS:
-        return None
-    name = sql.Identifier(user.name)
-    return Step(f"create schema {user.name}", sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(name, name))
-
-
-def _role(user: DeclaredUser, verifier: str, options: Options, role: Role | None) -> list[Step]:
-    name, password = sql.Identifier(user.name), sql.Literal(verifier)
-    words = _words(options, role) if user.name != ADMIN else []
-    if role is None:
-        # NOLOGIN comes with the words: both must not stand there.
-        login = sql.SQL("LOGIN PASSWORD" if options.flags.get("rolcanlogin", True) else "PASSWORD")
-        made = sql.SQL("CREATE ROLE {} {} {}").format(name, login, password)
-        if words:
-            made = sql.SQL(" ").join([made, *words])
-        return [Step(f"create role {user.name}", made, secret=True)]
-    steps = []
-    if role.password != verifier:
-        changed = sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, password)
-        steps.append(Step(f"set the password of role {user.name}", changed, secret=True))
-    if words:
-        changed = sql.SQL(" ").join([sql.SQL("ALTER ROLE {}").format(name), *words])
-        steps.append(Step(f"set the options of role {user.name}", changed))
-    return steps
+def memberships(user: DeclaredUser, has: frozenset[str]) -> tuple[Step, ...]:
+    """Roles that it is to be a member of and is not; after all roles are made."""
+    statement, name = sql.SQL("GRANT {} TO {}"), sql.Identifier(user.name)
+    return tuple(
+        Step(f"grant role {each} to {user.name}", statement.format(sql.Identifier(each), name))
+        for each in dict.fromkeys(user.roles)
+        if each not in has
+    )
 
 
 def _words(options: Options, role: Role | None) -> list[sql.Composable]:
@@ -142,3 +158,88 @@ def _words(options: Options, role: Role | None) -> list[sql.Composable]:
     if options.valid_until is not None and (role is None or not role.valid_until_as_declared):
         words.append(sql.SQL("VALID UNTIL {}").format(sql.Literal(options.valid_until)))
     return words
+
+
+def database(declared: DeclaredDatabase, has: Database | None) -> tuple[Step, ...]:
+    """A database that is to be there: made, or its owner and limit set."""
+    name, owner, limit = sql.Identifier(declared.name), declared.owner, declared.connection_limit
+    if has is None:
+        parts: list[sql.Composable] = [sql.SQL("CREATE DATABASE {}").format(name)]
+        if owner:
+            parts.append(sql.SQL("OWNER {}").format(sql.Identifier(owner)))
+        if declared.encoding or declared.locale:
+            # Only the pristine template can be copied with another encoding or locale.
+            parts.append(sql.SQL("TEMPLATE template0"))
+        for clause, value in (("ENCODING {}", declared.encoding), ("LOCALE {}", declared.locale)):
+            if value:
+                parts.append(sql.SQL(clause).format(sql.Literal(value)))
+        if limit is not None:
+            parts.append(sql.SQL("CONNECTION LIMIT {}").format(sql.Literal(limit)))
+        return (Step(f"create database {declared.name}", sql.SQL(" ").join(parts)),)
+    steps = []
+    if owner and has.owner != owner:
+        changed = sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(owner))
+        steps.append(Step(f"give database {declared.name} to {owner}", changed))
+    if limit is not None and has.connection_limit != limit:
+        changed = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(name, sql.Literal(limit))
+        steps.append(Step(f"set the connection limit of database {declared.name}", changed))
+    return tuple(steps)
+
+
+def drop(declared: DeclaredDatabase) -> Step:
+    """Its sessions end; a database in use would be there for ever."""
+    statement = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(declared.name))
+    return Step(f"drop database {declared.name} with all its data", statement)
+
+
+def differs(declared: DeclaredDatabase, has: Database) -> str:
+    """What cannot be changed in a database that is there, and is not as declared; empty when nothing is."""
+    found = []
+    if declared.encoding and _bare(declared.encoding) != _bare(has.encoding):
+        found.append(f"its encoding is {has.encoding} instead of {declared.encoding}")
+    if declared.locale and _bare(declared.locale) != _bare(has.locale):
+        found.append(f"its locale is {has.locale} instead of {declared.locale}")
+    return " and ".join(found)
+
+
+def _bare(name: str) -> str:
+    """Encodings and locales are the same whatever their case and punctuation."""
+    return "".join(char for char in name.lower() if char.isalnum())
+
+
+def grants(user: DeclaredUser, seen: Mapping[str, Database]) -> tuple[Step, ...]:
+    """Every privilege on each of the user's databases that is there."""
+    if user.name == ADMIN:
+        return ()
+    statement = sql.SQL("GRANT ALL PRIVILEGES ON DATABASE {} TO {}")
+    return tuple(
+        Step(
+            f"grant all on database {name} to {user.name}",
+            statement.format(sql.Identifier(name), sql.Identifier(user.name)),
+        )
+        for name in databases_of(user)
+        if name in seen and user.name not in seen[name].granted
+    )
+
+
+def schemas(users: Iterable[DeclaredUser]) -> dict[str, tuple[DeclaredUser, ...]]:
+    """Database -> users that are to have a schema of their own in it."""
+    found: dict[str, tuple[DeclaredUser, ...]] = {}
+    for user in users:
+        if user.schema and user.name != ADMIN and user.name not in SHARED_SCHEMAS:
+            for name in databases_of(user):
+                found[name] = (*found.get(name, ()), user)
+    return found
+
+
+def schema(user: DeclaredUser, database: str) -> Step:
+    name = sql.Identifier(user.name)
+    statement = sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(name, name)
+    return Step(f"create schema {user.name} in database {database}", statement)
+
+
+def extension(name: str, schema: str, database: str) -> Step:
+    statement = sql.SQL("CREATE EXTENSION {}").format(sql.Identifier(name))
+    if schema:
+        statement = sql.SQL("{} SCHEMA {}").format(statement, sql.Identifier(schema))
+    return Step(f"create extension {name} in database {database}", statement)

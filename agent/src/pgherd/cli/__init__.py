@@ -11,7 +11,7 @@ Exit status: 0 done, 1 it could not be done (one sentence on standard error says
 
 def main() -> None:
     """Console script."""
-    from pgherd.cli import asking, change, commands
+    from pgherd.cli import asking, change, commands, users
 
-    assert {asking.requests.name, change.pause.name} <= commands.pgherd.commands.keys()
+    assert {asking.requests.name, change.pause.name, users.users_.name} <= commands.pgherd.commands.keys()
     commands.pgherd(prog_name="pgherd")

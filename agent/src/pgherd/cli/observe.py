@@ -15,7 +15,8 @@ from pgherd.kubernetes.client import connect
 from pgherd.kubernetes.open import KINDS, open_config
 from pgherd.kubernetes.pods import ClusterPods
 from pgherd.kubernetes.requests import ConfigMapRequests
-from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen, Refused, StoreError
+from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen, Refused, StoreError, UsersSeen
+from pgherd.kubernetes.users import ConfigMapUsers
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Pod
 from pgherd.model.request import Request
@@ -71,6 +72,7 @@ class Api:
         ]
         self._configs = [open_config(mode, client, f"{name}-ha-config", _ignore) for mode in modes]
         self.requests = ConfigMapRequests(self._client, f"{name}-ha-failover", _ignore)
+        self._users = ConfigMapUsers(self._client, f"{name}-users", _ignore)
         self._pods = ClusterPods(self._client, name, target.label_prefix, _ignore)
 
     async def lock(self) -> LockSeen:
@@ -82,6 +84,9 @@ class Api:
     async def pods(self) -> tuple[PodSeen, ...]:
         found, _ = await self._pods.begin()
         return found
+
+    async def users(self) -> UsersSeen:
+        return await self._users.read(LIMIT)
 
     async def asked(self) -> tuple[Request, ...]:
         """Who may not read the requests sees the rest all the same."""
@@ -134,6 +139,15 @@ async def read(target: Target) -> Observation:
         lock, config = await asyncio.gather(api.lock(), api.config())
         _exists(target, api.namespace, lock, config, ())
         return Observation(target, api.namespace, lock, config)
+
+
+async def users(target: Target) -> UsersSeen:
+    """Declared users and databases with the agents' report. Raises InvalidSetting, StoreError, NoCluster."""
+    async with opened(target) as api:
+        seen = await api.users()
+        if not seen.version:
+            raise NoCluster(f"there is no ConfigMap {target.cluster}-users in namespace {api.namespace}")
+        return seen
 
 
 def _exists(target: Target, namespace: str, lock: LockSeen, config: ConfigSeen, pods: tuple[PodSeen, ...]) -> None:

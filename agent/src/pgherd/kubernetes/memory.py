@@ -8,7 +8,18 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from pgherd.kubernetes.store import ConfigSeen, Conflict, LockSeen, PodSeen, RequestsSeen, StoreError, Stores, spent
+from pgherd.kubernetes.store import (
+    ConfigSeen,
+    Conflict,
+    LockSeen,
+    PodSeen,
+    RequestsSeen,
+    StoreError,
+    Stores,
+    UsersSeen,
+    spent,
+)
+from pgherd.model.access import SecretSeen
 from pgherd.model.lease import Lease, from_annotations, to_annotations
 from pgherd.model.request import Request
 
@@ -49,7 +60,8 @@ class Memory:
         self.pods = _Cell[tuple[PodSeen, ...]](())
         self.requests = _Cell(RequestsSeen(version="1"))
         self.labels: dict[str, str] = {}
-        self.secrets: dict[str, dict[str, bytes]] = {}
+        self.users = _Cell(UsersSeen(version="1"))
+        self.secrets: dict[str, _Cell[SecretSeen | None]] = {}
         self.writes: list[Lease] = []
         self.before_write: Callable[[Lease], StoreError | None] = lambda record: None
 
@@ -57,11 +69,22 @@ class Memory:
         self._version += 1
         return str(self._version)
 
+    def secret(self, name: str) -> _Cell[SecretSeen | None]:
+        return self.secrets.setdefault(name, _Cell[SecretSeen | None](None))
+
+    def put_secret(self, name: str, **data: str) -> None:
+        """As a person or the play writes it."""
+        found = {key: value.encode() for key, value in data.items()}
+        self.secret(name).put(SecretSeen(self.next_version(), found))
+
+    def declare_users(self, text: str) -> None:
+        self.users.put(msgspec.structs.replace(self.users.value, version=self.next_version(), text=text))
+
     def stores(self) -> Stores:
         """One member's access to it."""
         return Stores(
             lock=MemoryLock(self), config=MemoryConfig(self), pods=MemoryPods(self), secrets=MemorySecrets(self),
-            requests=MemoryRequests(self),
+            requests=MemoryRequests(self), users=MemoryUsers(self),
         )  # fmt: skip
 
 
@@ -127,9 +150,24 @@ class MemorySecrets:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
-    async def read(self, name: str, limit: float) -> Mapping[str, bytes]:
+    def follow(self, name: str) -> AsyncIterator[SecretSeen | None]:
+        return self._memory.secret(name).follow()
+
+
+class MemoryUsers:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def follow(self) -> AsyncIterator[UsersSeen]:
+        return self._memory.users.follow()
+
+    async def report(self, report: str, version: str, limit: float) -> UsersSeen:
         await asyncio.sleep(0)
-        return self._memory.secrets.get(name, {})
+        cell = self._memory.users
+        if cell.value.version != version:
+            raise Conflict("patch configmap: the object has been modified")
+        cell.put(msgspec.structs.replace(cell.value, version=self._memory.next_version(), report=report))
+        return cell.value
 
 
 def changed(seen: RequestsSeen, changes: Mapping[str, Request | None], version: str) -> RequestsSeen:

@@ -12,9 +12,10 @@ from pgherd.kubernetes.client import connect
 from pgherd.kubernetes.endpoints import ENDPOINTS
 from pgherd.kubernetes.endpointslice import ENDPOINT_SLICE
 from pgherd.kubernetes.follow import Report
-from pgherd.kubernetes.pods import ClusterPods, Secrets
+from pgherd.kubernetes.pods import ClusterPods
 from pgherd.kubernetes.requests import ConfigMapRequests
 from pgherd.kubernetes.store import Stores
+from pgherd.kubernetes.users import ConfigMapUsers, NamedSecrets
 from pgherd.model.settings import Settings
 
 KINDS = {"endpoints": ENDPOINTS, "endpointslice": ENDPOINT_SLICE}
@@ -43,6 +44,7 @@ def open_stores(
         lock=AnnotatedLock(reads, writes, KINDS[mode], settings.lock, labels, port, lock_silence, report()),
         config=open_config(mode, reads, settings.config, report()),
         pods=ClusterPods(reads, settings.cluster, settings.label_prefix, report()),
-        secrets=Secrets(reads),
+        secrets=NamedSecrets(reads, report),
         requests=ConfigMapRequests(reads, settings.requests, report()),
+        users=ConfigMapUsers(reads, settings.users, report()),
     )

@@ -1,4 +1,4 @@
-"""The cluster's pods as members, and their secrets.
+"""The cluster's pods as members.
 
 A death is proof that a container's processes are gone (ha-protocol §2, proof 2), so it is read narrowly:
 `model.member.Death` states the rule, `deaths` applies it. A death once seen stays true, also after the
@@ -7,15 +7,13 @@ kubelet's next report or the pod's deletion took it out of the API.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import msgspec
 from lightkube.core.async_client import AsyncClient
 from lightkube.models.core_v1 import ContainerStateTerminated, ContainerStatus
 from lightkube.resources.core_v1 import Pod as ApiPod
-from lightkube.resources.core_v1 import Secret
 from lightkube.types import PatchType
 
 from pgherd.kubernetes.client import asking
@@ -157,15 +155,3 @@ class ClusterPods:
         body = {"metadata": {"labels": {self._role_label: role}}}
         async with asking(f"label pod {name}", limit):
             await self._client.patch(ApiPod, name, body, patch_type=PatchType.MERGE)
-
-
-class Secrets:
-    """SecretStore. The agent may read exactly the declared users' secrets."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
-
-    async def read(self, name: str, limit: float) -> Mapping[str, bytes]:
-        async with asking(f"get secret {name}", limit):
-            secret = await self._client.get(Secret, name)
-        return {key: base64.b64decode(value) for key, value in (secret.data or {}).items()}

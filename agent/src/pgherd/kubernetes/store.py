@@ -18,6 +18,7 @@ from typing import Protocol
 
 import msgspec
 
+from pgherd.model.access import SecretSeen
 from pgherd.model.lease import Lease
 from pgherd.model.member import Pod
 from pgherd.model.request import Request
@@ -75,6 +76,15 @@ def spent(seen: RequestsSeen, changes: Mapping[str, Request | None]) -> bool:
     """Whether this write finishes what Patroni's annotations ask for."""
     last = changes.get(seen.keyed)
     return last is not None and last.finished
+
+
+class UsersSeen(msgspec.Struct, frozen=True):
+    """What is declared of users and databases, at one version of the object; `version` is empty when it is missing."""
+
+    version: str = ""
+    text: str = ""
+    report: str | None = None
+    """Annotation `status`: what an agent said of it last."""
 
 
 class PodSeen(msgspec.Struct, frozen=True):
@@ -138,8 +148,19 @@ class PodStore(Protocol):
 
 
 class SecretStore(Protocol):
-    async def read(self, name: str, limit: float) -> Mapping[str, bytes]:
-        """The decoded data of a Secret."""
+    """The declared users' Secrets, each by its name: there is no right to look for others."""
+
+    def follow(self, name: str) -> AsyncIterator[SecretSeen | None]:
+        """Every version from now on, for ever; None while there is none."""
+
+
+class UsersStore(Protocol):
+    """The object that declares users and databases."""
+
+    def follow(self) -> AsyncIterator[UsersSeen]: ...
+
+    async def report(self, report: str, version: str, limit: float) -> UsersSeen:
+        """Compare-and-swap the agent's word on it."""
 
 
 class Stores(msgspec.Struct, frozen=True):
@@ -150,3 +171,4 @@ class Stores(msgspec.Struct, frozen=True):
     pods: PodStore
     secrets: SecretStore
     requests: RequestStore
+    users: UsersStore

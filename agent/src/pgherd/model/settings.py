@@ -62,14 +62,6 @@ class KubernetesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """For process tests; in a pod the service account is used."""
 
 
-class DeclaredUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    secret: str
-    """Name of the Secret whose `verifier` is the role's password."""
-    databases: tuple[str, ...] = ()
-    options: str = ""
-
-
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cluster: str
     postgres: PostgresSettings
@@ -78,7 +70,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label_prefix: str = "pgherd.dev/"
     kubernetes: KubernetesSettings = KubernetesSettings()
     rest: RestSettings = RestSettings()
-    users: tuple[DeclaredUser, ...] = ()
     tags: Mapping[str, Mapping[str, Any]] = {}
     """By member (model.tags)."""
     volumes: Mapping[str, Volumes] = {}
@@ -101,6 +92,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def requests(self) -> str:
         return f"{self.cluster}-ha-failover"
+
+    @property
+    def users(self) -> str:
+        """Name of the object that declares users and databases (model.access)."""
+        return f"{self.cluster}-users"
 
 
 class Identity(msgspec.Struct, frozen=True):

@@ -46,6 +46,11 @@ def gauges(source: StatusSource) -> Iterator[tuple[str, str, float]]:
         yield "timeline", "Timeline of the newest WAL.", status.position.timeline
         yield "wal_position_bytes", "Newest WAL written or received.", status.position.lsn
         yield "wal_replayed_bytes", "Newest WAL replayed.", status.replayed
+    access = source.access()
+    if access is not None:
+        wrong = len(access.wrong) + bool(access.trouble)
+        yield "users_wrong", "Declared users and databases that are not as declared; pgherd users says why.", wrong
+        yield "users_repaired", "Changes of users and databases by hand that were put back.", access.repaired
     behind = lag(status, lease)
     if status.role == "replica" and behind is not None:
         yield "lag_bytes", "WAL not received, against the position that the holder last published.", behind

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from pgherd.model.access import Report
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Peer
 from pgherd.model.promises import Question, Verdict
@@ -48,6 +49,9 @@ class StatusSource(Protocol):
 
     def history(self) -> list[Any]:
         """The receipts of annotation `history`, newest last."""
+
+    def access(self) -> Report | None:
+        """What became of declared users and databases, while this member keeps them."""
 
     def streamed_ago(self) -> float | None:
         """Seconds since this server was last seen streaming from a holder (health.streams_from_holder); None: never."""

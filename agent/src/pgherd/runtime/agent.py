@@ -9,7 +9,7 @@
     prober      proof of health shortly before each renewal
     decider     view -> decide -> actions; wakes on news or at Decision.wake_at; its end is the agent's
     role        the pod's label
-    primary     declared roles while KeepPrimary is ordered
+    access      declared users and databases while KeepPrimary is ordered
     slots       replication slots of a running server
     callbacks   the user's programs, told what PostgreSQL has become
     reload      changed configuration into a running server
@@ -57,6 +57,7 @@ from pgherd.model.actions import (
 )
 from pgherd.model.settings import Identity, Settings
 from pgherd.model.view import View
+from pgherd.runtime.access import Access, Apply
 from pgherd.runtime.callbacks import Callbacks
 from pgherd.runtime.container import Container
 from pgherd.runtime.lock import Lock
@@ -73,7 +74,7 @@ from pgherd.runtime.state import State
 from pgherd.runtime.status import Status
 from pgherd.runtime.synchronous import Requirement
 from pgherd.runtime.tasks import Tasks
-from pgherd.runtime.upkeep import Apply, Following, Initialize, Primary, Reload, Role
+from pgherd.runtime.upkeep import Following, Initialize, Reload, Role
 from pgherd.runtime.watchers import watch_config, watch_lock, watch_pods
 from pgherd.runtime.writer import Writer
 
@@ -130,7 +131,7 @@ class Agent:
         self.initialize = Initialize(state, stores, log)
         self.following = Following(state, server, self.tasks, log)
         self.role = Role(state, stores, clock, log)
-        self.primary = Primary(state, server, stores, parts.apply, clock, log)
+        self.access = Access(state, server, stores, parts.apply, log)
         self.slots = Slots(state, server, self.tasks, clock, log)
         self.callbacks = Callbacks(state, run, clock, log)
         self.reload = Reload(state, server, clock, log, self.callbacks.reloaded)
@@ -175,7 +176,7 @@ class Agent:
             "observer": self.observer.run(),
             "prober": self.prober.run(),
             "role": self.role.run(),
-            "primary": self.primary.run(),
+            "access": self.access.run(),
             "slots": self.slots.run(),
             "callbacks": self.callbacks.run(),
             "reload": self.reload.run(),
@@ -244,7 +245,7 @@ class Agent:
 
     def _carry_out(self, decision: Decision) -> None:
         if not any(isinstance(action, KeepPrimary) for action in decision.actions):
-            self.primary.stop()
+            self.access.stop()
         for action in decision.actions:
             self._one(action, decision.reason)
         for upkeep in (self.following, self.prober, self.role, self.reload, self.callbacks):
@@ -263,7 +264,7 @@ class Agent:
             case AskPromises():
                 self.promises.order()
             case KeepPrimary():
-                self.primary.order()
+                self.access.order()
             case Require():
                 self.requirement.order(action)
             case Prove():

@@ -10,6 +10,7 @@ import msgspec
 
 from pgherd.decide.slots import remembered
 from pgherd.kubernetes.store import ConfigSeen, PodSeen
+from pgherd.model.access import Report
 from pgherd.model.actions import Reason
 from pgherd.model.knowledge import Knowledge, renewed_at
 from pgherd.model.member import Death, MemberStatus, Peer, Pod
@@ -88,6 +89,7 @@ class State:
         self.writing = False  # writer
         self.requests: tuple[Asked, ...] = ()  # requests
         self.slots = SlotsSeen()  # slots
+        self.access: Report | None = None  # access: what became of declared users and databases
         self._slots_present: dict[str, float] = {}  # view: when each slot's member was last there
         self.unpromised = Unpromised(0.0, "")  # promises
         self.terminating = False  # agent

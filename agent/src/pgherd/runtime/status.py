@@ -8,6 +8,7 @@ import msgspec
 
 from pgherd import __version__
 from pgherd.model import knowledge as k
+from pgherd.model.access import Report
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Peer
 from pgherd.model.server import Process, Server
@@ -87,6 +88,9 @@ class Status:
 
     def peers(self) -> tuple[Peer, ...]:
         return self._state.peers()
+
+    def access(self) -> Report | None:
+        return self._state.access
 
     def streamed_ago(self) -> float | None:
         """Seconds since this server was last seen streaming; None when it never was."""

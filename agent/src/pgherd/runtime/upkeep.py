@@ -1,4 +1,4 @@
-"""What is kept up to date beside the lease: role label, declared roles, configuration, `initialize`.
+"""What is kept up to date beside the lease: role label, configuration, `initialize`.
 
 Nothing here decides who is primary, and nothing here may hold the lease's renewal up: each job is a loop of
 its own with bounded steps.
@@ -7,8 +7,7 @@ its own with bounded steps.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from pgherd.kubernetes.store import Conflict, StoreError, Stores
 from pgherd.model.actions import CutOff, Follow, SetInitialize
@@ -27,16 +26,10 @@ LIMIT = 3.0
 RETRY = 1.0
 SLEEP = 60.0
 """Seconds after which a loop looks around although nobody woke it."""
-ROLES_AGAIN = 60.0
-"""Seconds after which the declared users' secrets are read again."""
-
 RELOAD = 25.0
 """Seconds for one reload: PostgreSQL reads the new files twice, once to try them."""
 REFUSED_AGAIN = 60.0
 """Seconds after which a refused configuration is tried again: what was missing may have been installed."""
-
-Apply = Callable[[Any, Mapping[str, str]], Awaitable[None]]
-"""(connection, verifier by user) -> declared roles and databases exist as declared."""
 
 
 class Initialize:
@@ -105,60 +98,6 @@ class Role:
             self._trouble("")
         except StoreError as error:
             self._trouble(f"the label role={role} was not set: {error}")
-
-
-class Primary:
-    """Declared roles of a writable primary, while KeepPrimary is ordered. Lives with the agent."""
-
-    def __init__(self, state: State, server: Postgres, stores: Stores, apply: Apply, clock: Clock, log: Log) -> None:
-        self._state, self._server, self._secrets, self._apply = state, server, stores.secrets, apply
-        self._clock, self._log = clock, log
-        self._trouble = Changing(log, "warning", "upkeep")
-        self._ordered = False
-        self._roles_at = 0.0
-        self._applied: tuple[int, dict[str, str]] | None = None
-        self._wake = Bell()
-
-    def order(self) -> None:
-        self._ordered = True
-        if self._due():
-            self._wake.ring()
-
-    def stop(self) -> None:
-        """No longer a primary: start anew next time."""
-        self._ordered, self._applied, self._roles_at = False, None, 0.0
-
-    def _due(self) -> bool:
-        return self._ordered and self._clock() >= self._roles_at
-
-    async def run(self) -> None:
-        while True:
-            await self._wake.wait(SLEEP)
-            if not self._due():
-                continue
-            try:
-                await self._roles()
-                self._trouble("")
-            except Exception as error:  # PostgreSQL may end at any moment; the next order tries again
-                self._trouble(f"the primary's upkeep will be tried again: {type(error).__name__}: {error}")
-
-    async def _roles(self) -> None:
-        """Declared users: when newly primary, and when a secret's verifier changed."""
-        self._roles_at = self._clock() + 5.0
-        verifiers = {}
-        for user in self._state.settings.users:
-            data = await self._secrets.read(user.secret, LIMIT)
-            verifiers[user.name] = data.get("verifier", b"").decode()
-        epoch = self._state.knowledge.record.epoch if self._state.knowledge.record else 0
-        if self._applied != (epoch, verifiers):
-            connection = await self._server.connection()
-            try:
-                async with asyncio.timeout(30.0):
-                    await self._apply(connection, verifiers)
-            finally:
-                await connection.close()
-            self._applied = (epoch, verifiers)
-        self._roles_at = self._clock() + ROLES_AGAIN
 
 
 class Following:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pgherd import access
 from pgherd.decide import decide
@@ -36,9 +34,6 @@ def wire(settings: Settings, identity: Identity, link: FenceLink, run: Path, log
     def silence() -> float:
         return agent.state.configuration.loop_wait + SILENCE
 
-    async def apply(connection: Any, verifiers: Mapping[str, str]) -> None:
-        await access.apply(connection, settings.users, verifiers)
-
     async def serve_rest(status: Status) -> None:
         asking = asker(agent.requests, identity.member, time.time)
         change = changer(agent.state, parts.stores.config, log)
@@ -53,7 +48,7 @@ def wire(settings: Settings, identity: Identity, link: FenceLink, run: Path, log
         decide=decide,
         ask=PeerClient(*rest).ask,
         ask_promises=PeerClient(*rest).ask_promises,
-        apply=apply,
+        apply=access.apply,
         serve=serve_rest,
     )
     key, started = pid1_start()
