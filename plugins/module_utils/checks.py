@@ -16,7 +16,8 @@ QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?")
 STORAGE = re.compile(r"(\d+(\.\d+)?)(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)")
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _SECRET = re.compile(
-    r"pass(word(?!_enc|_type|\.type)|wd|phrase)|(?<!pull_)secret|token|credential|private|key$", re.IGNORECASE
+    r"pass(word(?!_enc|_type|\.type)|wd|phrase)|(?<!pull_)(?<!tls_)(?<!authority_)secret|token|credential|private|key$",
+    re.IGNORECASE,
 )
 _HOLDS_SECRET = re.compile(r"passw(or)?d|://[^/\s]*:[^/\s]*@", re.IGNORECASE)
 _MASK = "********"

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .certificates import wanted
+from .certificate_settings import DEFAULTS as CERTIFICATE_DEFAULTS
+from .certificate_settings import certificates
 from .checks import Problems, unknown
-from .client_services import certificate_names, client_services
+from .client_services import client_services
 from .declared_users import access
 from .dynamic_configuration import dynamic_configuration
 from .identity import identity
@@ -25,12 +26,12 @@ from .patches import patches
 from .pod import pod
 
 DEFAULTS: Mapping[str, Any] = {
+    **CERTIFICATE_DEFAULTS,
     "postgres_allow_data_loss_reclone": True,
     "postgres_annotations": {},
     "postgres_before_stop": "",
     "postgres_bootstrap_method": {},
     "postgres_callbacks": {},
-    "postgres_certificate_names": [],
     "postgres_clone_methods": [],
     "postgres_cluster_domain": "cluster.local",
     "postgres_cluster_manifest": "",
@@ -143,10 +144,9 @@ def declare(variables: Mapping[str, Any], host: str, image_needed: bool = True) 
     cluster["patches"] = patches(values["postgres_patches"], cluster, problems)
     cluster["wait"] = problems.boolean("postgres_wait", values["postgres_wait"])
     cluster["wait_timeout"] = problems.integer("postgres_wait_timeout", values["postgres_wait_timeout"], 1, 86400)
-    names = certificate_names(values["postgres_certificate_names"], problems)
+    cluster.update(certificates(values, cluster, problems))
     if problems.texts:
         raise Invalid(located(problems.texts, origins))
-    cluster["certificates"] = wanted(cluster, names)
     cluster["node_ports"] = {
         str(cluster["services"][role]["node_port"]): f"{cluster['name']}-{service}"
         for role, service in (("primary", "ha"), ("replica", "replicas"))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from . import access_status
 from .apply import Scope
 from .client import Api, ApiError
 from .names import path
+from .published import said_by, shown
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,10 @@ def _annotations(api: Api, where: str) -> dict[str, str]:
 
 def _member(name: str, pod: Mapping[str, Any] | None, leader: str, prefix: str) -> dict[str, Any]:
     if pod is None:
-        return {"name": name, "role": "", "ready": False, "node": "", "address": "", "state": "no pod", "leader": False}
+        return {
+            "name": name, "role": "", "ready": False, "node": "", "address": "", "state": "no pod", "leader": False,
+            "certificates": [],
+        }  # fmt: skip
     status = pod.get("status") or {}
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
     return {
@@ -68,6 +73,7 @@ def _member(name: str, pod: Mapping[str, Any] | None, leader: str, prefix: str) 
         "address": status.get("podIP", ""),
         "state": _state(pod),
         "leader": name == leader,
+        "certificates": shown(said_by(pod, prefix), time.time()),
     }
 
 

@@ -1,17 +1,17 @@
 # Copyright: (c) 2026, pgherd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates: one authority per cluster, leaves that renew themselves long before they end.
+"""Certificates: what an authority and its leaves say, and whether those that are there are still good.
 
-ECDSA P-256 with SHA-256. An authority lives ten years, a leaf one; a leaf is renewed when less than a third
-of its life is left, or when names, issuer or key do not fit what is declared. Clocks differ, so all start an hour ago.
+ECDSA P-256 with SHA-256. Each is due when less than a third of its life is left; a leaf also when names, issuer or
+key do not fit what is declared. Clocks differ, so all start an hour ago.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,10 +27,7 @@ try:
 except ImportError:
     PROBLEM = traceback.format_exc()
 
-AUTHORITY_LIFE = timedelta(days=3650)
-LEAF_LIFE = timedelta(days=365)
 BACKDATED = timedelta(hours=1)
-LONGEST_COMMON_NAME = 64
 
 
 @dataclass(frozen=True)
@@ -66,12 +63,22 @@ def expires(pem: bytes) -> datetime:
     return x509.load_pem_x509_certificate(pem).not_valid_after_utc
 
 
-def new_authority(common_name: str, now: datetime) -> Pair:
+def born(pem: bytes) -> datetime:
+    """When it was made, if it is one of ours."""
+    return x509.load_pem_x509_certificate(pem).not_valid_before_utc + BACKDATED
+
+
+def fingerprint(pem: bytes) -> str:
+    """SHA-256 of the first certificate's DER form, as members publish it."""
+    return x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex()
+
+
+def new_authority(common_name: str, now: datetime, life: timedelta) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(common_name)
     usage = _key_usage(sign=True)
     builder = (
-        _builder(subject, key.public_key(), now, AUTHORITY_LIFE)
+        _builder(subject, key.public_key(), now, life)
         .issuer_name(subject)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
@@ -80,12 +87,12 @@ def new_authority(common_name: str, now: datetime) -> Pair:
     return _pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def new_leaf(authority: Pair, leaf: Leaf, now: datetime) -> Pair:
+def new_leaf(authority: Pair, leaf: Leaf, now: datetime, life: timedelta) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     issuer_key: Any = serialization.load_pem_private_key(authority.key, password=None)
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
-    life = min(LEAF_LIFE, issuer.not_valid_after_utc - now)
+    life = min(life, issuer.not_valid_after_utc - now)
     builder = (
         _builder(_name(leaf.common_name), key.public_key(), now, life)
         .issuer_name(issuer.subject)
@@ -98,8 +105,8 @@ def new_leaf(authority: Pair, leaf: Leaf, now: datetime) -> Pair:
     return _pair(builder.sign(issuer_key, hashes.SHA256()), key)
 
 
-def authority_problem(pair: Pair | None, now: datetime) -> str | None:
-    """Why this authority cannot sign; None when it can. One that was brought along is taken as it is."""
+def authority_problem(pair: Pair | None, now: datetime, ours: bool = True) -> str | None:
+    """Why this authority must be replaced; None when it is good. One that is not ours to renew is used to its end."""
     if pair is None:
         return "it is missing"
     try:
@@ -112,29 +119,55 @@ def authority_problem(pair: Pair | None, now: datetime) -> str | None:
         return "certificate and key do not belong together"
     if not constraints.ca:
         return "the certificate is not one of an authority"
-    return "it has expired" if certificate.not_valid_after_utc <= now else None
+    if certificate.not_valid_after_utc <= now:
+        return "it has expired"
+    return SHORT if ours and _short(certificate, now) else None
+
+
+def unusable(pair: Pair | None) -> str | None:
+    """Why nobody can work with this leaf at all; None when somebody can."""
+    if pair is None:
+        return "it is missing"
+    try:
+        if not _matches(x509.load_pem_x509_certificate(pair.certificate), pair.key):
+            return "certificate and key do not belong together"
+    except (ValueError, TypeError):
+        return "it cannot be read"
+    return None
 
 
 def leaf_problem(pair: Pair | None, authority: Pair, leaf: Leaf, now: datetime) -> str | None:
     """Why this leaf must be made anew; None when it is good for what is declared."""
-    if pair is None:
-        return "it is missing"
+    problem = unusable(pair)
+    if pair is None or problem:
+        return problem
+    if not signed_by(pair.certificate, authority.certificate):
+        return "another authority signed it"
     try:
         found = x509.load_pem_x509_certificate(pair.certificate)
-        if not _matches(found, pair.key):
-            return "certificate and key do not belong together"
         names = set(found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
         usages = set(found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except (ValueError, TypeError, x509.ExtensionNotFound):
+    except (ValueError, x509.ExtensionNotFound):
         return "it cannot be read"
-    try:
-        found.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.certificate))
-    except (ValueError, TypeError, InvalidSignature):
-        return "another authority signed it"
     if found.subject != _name(leaf.common_name) or names != set(_names(leaf)) or usages != set(_usages(leaf)):
         return "its names or usages are not the declared ones"
-    life = found.not_valid_after_utc - found.not_valid_before_utc
-    return "less than a third of its life is left" if found.not_valid_after_utc - now < life / 3 else None
+    return SHORT if _short(found, now) else None
+
+
+SHORT = "less than a third of its life is left"
+
+
+def _short(certificate: x509.Certificate, now: datetime) -> bool:
+    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    return certificate.not_valid_after_utc - now < life / 3
+
+
+def signed_by(certificate: bytes, authority: bytes) -> bool:
+    try:
+        x509.load_pem_x509_certificate(certificate).verify_directly_issued_by(x509.load_pem_x509_certificate(authority))
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def utcnow() -> datetime:
@@ -204,3 +237,24 @@ def valid_certificates(pem: bytes, now: datetime) -> list[bytes]:
     except ValueError:
         return []
     return [each.public_bytes(serialization.Encoding.PEM) for each in found if each.not_valid_after_utc > now]
+
+
+def subject_of(pem: bytes) -> str:
+    """Common name of the first certificate; empty without one."""
+    found = x509.load_pem_x509_certificate(pem).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else ""
+
+
+def names_of(pem: bytes) -> list[str]:
+    """DNS names of the first certificate."""
+    try:
+        found = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return found.value.get_values_for_type(x509.DNSName)
+
+
+def covers(names: Iterable[str], host: str) -> bool:
+    """Whether one of these is the host, or a wildcard for its first label."""
+    rest = host.partition(".")[2]
+    return any(name.lower() in (host, f"*.{rest}") for name in names)

@@ -68,7 +68,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 members:
-  description: Members with role, node, address, state and whether they are ready and lead.
+  description:
+    - Members with role, node, address, state and whether they are ready and lead, and the C(certificates) that each one
+      uses, with C(kind), C(expires), C(days_left) and C(problem), which says why what is mounted is not in use.
   type: list
   elements: dict
   returned: always

@@ -13,9 +13,15 @@ version_added: 0.1.0
 description:
   - Makes one authority for a PostgreSQL cluster and the certificates that it signs, each in a Secret with C(tls.crt),
     C(tls.key) and C(ca.crt), and renews them long before they end.
-  - A certificate is kept as long as more than a third of its life is left and its names, issuer and key fit. An
-    authority that is there already is taken as it is.
-  - When the authority has to be replaced, C(ca.crt) holds the old one too until it has expired.
+  - A certificate is kept as long as more than a third of its life is left and its names, issuer and key fit.
+  - An authority is replaced when less than a third of its life is left, when its key is lost, or on request, in three
+    steps. First every C(ca.crt) has both. When every member says that it trusts the new one, it signs all certificates.
+    When every member says that it uses them, the old one goes. A run that is interrupted anywhere is finished by the
+    next.
+  - After a change it touches the pods, so that their kubelets read the Secrets at once, and waits until the members
+    say that new connections use what is in the Secrets.
+  - Certificates that somebody brought along (O(custom), O(authority_secret)) are checked before anything is changed,
+    and never written.
   - Before it makes anything it finds out whether the play can work at all, because it is the first to write. It fails
     with one sentence for each problem when the API cannot be reached, the namespace does not exist, this account lacks
     a right that applying a cluster needs, or a node port of O(node_ports) is in use.
@@ -44,6 +50,14 @@ options:
     elements: dict
     required: true
     suboptions:
+      kind:
+        description: Under which name members publish that they use it.
+        type: str
+        required: true
+      member:
+        description: The only pod that uses it; empty when all do.
+        type: str
+        default: ""
       secret:
         description: Name of the Secret.
         type: str
@@ -74,6 +88,77 @@ options:
         description: Whether a client may use it.
         type: bool
         default: false
+  custom:
+    description: Certificates that somebody else makes and renews.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      kind:
+        description: Under which name members publish that they use it.
+        type: str
+        required: true
+      variable:
+        description: What messages call it.
+        type: str
+        required: true
+      secret:
+        description: Name of the Secret.
+        type: str
+        required: true
+      items:
+        description: Key of the Secret for each of C(tls.crt), C(tls.key) and C(ca.crt).
+        type: dict
+        required: true
+      hosts:
+        description: Names that it must be valid for.
+        type: list
+        elements: str
+        default: []
+      common_name:
+        description: Common name that it must have; empty for any.
+        type: str
+        default: ""
+  authority_secret:
+    description:
+      - Name of a Secret with an authority that belongs to somebody else, such as PGO's C(pgo-root-cacert). It signs in
+        place of O(authority), which is not made then.
+      - Its keys are C(root.crt) and C(root.key), or C(tls.crt) and C(tls.key).
+    type: str
+    default: ""
+  renew:
+    description: Kinds of certificates to make anew although they are good; V(authority) replaces the authority.
+    type: list
+    elements: str
+    default: []
+  certificate_days:
+    description: Life of a certificate.
+    type: int
+    default: 365
+  authority_days:
+    description: Life of an authority.
+    type: int
+    default: 3650
+  authority_overlap_days:
+    description: Days for which clients find both authorities in C(ca.crt) before the new one signs.
+    type: int
+    default: 0
+  label_prefix:
+    description: Prefix of the cluster's labels and annotations.
+    type: str
+    default: pgherd.dev/
+  wait:
+    description: Whether to wait until the members use what is in the Secrets.
+    type: bool
+    default: true
+  wait_timeout:
+    description: Seconds to wait at most.
+    type: int
+    default: 180
+  required:
+    description: Whether it is a failure when members have not followed in time; else it is a warning.
+    type: bool
+    default: true
   node_ports:
     description: Node ports that the cluster asks for, each with the Service that asks.
     type: dict
@@ -102,7 +187,8 @@ EXAMPLES = r"""
     selector: { pgherd.dev/cluster: demo }
     labels: { pgherd.dev/cluster: demo, pgherd.dev/applied-by: play }
     certificates:
-      - secret: demo-cluster-cert
+      - kind: server
+        secret: demo-cluster-cert
         common_name: demo-primary
         dns: [demo-primary.databases.svc, demo-primary]
 """
@@ -134,21 +220,43 @@ certificates:
   type: list
   elements: dict
   returned: success
-  sample: [{"secret": "demo-ca", "expires": "2036-01-01T00:00:00+00:00", "reason": "it is missing"}]
+  sample:
+    - secret: demo-ca
+      kind: authority
+      expires: "2036-01-01T00:00:00+00:00"
+      reason: it is missing
+waiting:
+  description: What members have not done yet, one sentence each.
+  type: list
+  elements: str
+  returned: always
+  sample: ["demo-instance1-chbj-0 does not use its new server certificate yet"]
+replacing:
+  description: Whether an authority is being replaced and the old one is trusted still.
+  type: bool
+  returned: success
+later:
+  description: Why the next step is not due yet, with its date; empty when it is, and when there is none.
+  type: str
+  returned: success
 """
 
+from datetime import timedelta
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.pgherd.postgres.plugins.module_utils import preflight
-from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Refused, Scope, apply_all, observe
-from ansible_collections.pgherd.postgres.plugins.module_utils.certificates import issue
+from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Refused, Scope
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError, Unreachable, connect
-from ansible_collections.pgherd.postgres.plugins.module_utils.reporting import by_name, report
+from ansible_collections.pgherd.postgres.plugins.module_utils.issuing import Authority, Policy
+from ansible_collections.pgherd.postgres.plugins.module_utils.reporting import report
+from ansible_collections.pgherd.postgres.plugins.module_utils.rotation import Wanted, rotate
 from ansible_collections.pgherd.postgres.plugins.module_utils.x509 import PROBLEM, utcnow
 
 CERTIFICATE = {
+    "kind": {"type": "str", "required": True},
+    "member": {"type": "str", "default": ""},
     # Only the name of one.
     "secret": {"type": "str", "required": True, "no_log": False},
     "labels": {"type": "dict", "default": {}},
@@ -158,6 +266,33 @@ CERTIFICATE = {
     "server": {"type": "bool", "default": True},
     "client": {"type": "bool", "default": False},
 }
+CUSTOM = {
+    "kind": {"type": "str", "required": True},
+    "variable": {"type": "str", "required": True},
+    "secret": {"type": "str", "required": True, "no_log": False},
+    "items": {"type": "dict", "required": True},
+    "hosts": {"type": "list", "elements": "str", "default": []},
+    "common_name": {"type": "str", "default": ""},
+}
+
+
+def wanted(params: dict[str, Any]) -> Wanted:
+    return Wanted(
+        scope=Scope(params["namespace"], params["selector"]),
+        labels=params["labels"],
+        prefix=params["label_prefix"],
+        authority=Authority(params["authority"], params["common_name"]),
+        authority_secret=params["authority_secret"],
+        leaves=params["certificates"],
+        custom=params["custom"],
+        policy=Policy(
+            timedelta(days=params["authority_days"]),
+            timedelta(days=params["certificate_days"]),
+            timedelta(days=params["authority_overlap_days"]),
+            frozenset(params["renew"]),
+        ),
+        lock_kind=params["lock_kind"],
+    )
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
@@ -170,25 +305,25 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         module.fail_json(msg=f"{error}. Nothing was changed.")
     if found:
         module.fail_json(msg=f"{' '.join(found)} Nothing was changed.", problems=found)
-    names = [params["authority"], *(each["secret"] for each in params["certificates"])]
-    declared = [{"kind": "Secret", "metadata": {"name": name, "namespace": namespace}} for name in names]
-    live = observe(api, Scope(namespace, params["selector"]), ["Secret"], declared)
-    metadata = {"namespace": namespace, "labels": params["labels"]}
-    issued = issue(
-        params["authority"],
-        params["common_name"],
-        params["certificates"],
-        by_name(live.values()),
-        metadata,
-        utcnow(),
-        generate=not module.check_mode,
-    )
-    outcomes = apply_all(api, [each.definition for each in issued], live, module.check_mode)
+    seconds = params["wait_timeout"] if params["wait"] else 0
+    done = rotate(api, wanted(params), utcnow, seconds, module.check_mode)
     certificates = [
-        {"secret": each.definition["metadata"]["name"], "expires": each.expires, "reason": each.reason}
-        for each in issued
+        {"secret": each.secret, "kind": each.kind, "expires": each.expires, "reason": each.reason}
+        for each in done.issued
     ]
-    return {**report(outcomes, namespace, module._diff), "certificates": certificates}
+    return {
+        **report(done.outcomes, namespace, module._diff),
+        "certificates": certificates,
+        "waiting": list(done.waiting) if params["wait"] else [],
+        "replacing": done.replacing,
+        "later": done.later,
+    }
+
+
+def unfinished(waiting: list[str], replacing: bool) -> str:
+    """For a person: what is not done, and that nothing is broken by it."""
+    held = " The old authority stays trusted until then." if replacing else ""
+    return f"{'; '.join(waiting)}. Members go on with the certificates before.{held} Run again to go on."
 
 
 def main() -> None:
@@ -198,6 +333,16 @@ def main() -> None:
         "authority": {"type": "str", "required": True},
         "common_name": {"type": "str", "required": True},
         "certificates": {"type": "list", "elements": "dict", "required": True, "options": CERTIFICATE},
+        "custom": {"type": "list", "elements": "dict", "default": [], "options": CUSTOM},
+        "authority_secret": {"type": "str", "default": "", "no_log": False},
+        "renew": {"type": "list", "elements": "str", "default": []},
+        "certificate_days": {"type": "int", "default": 365},
+        "authority_days": {"type": "int", "default": 3650},
+        "authority_overlap_days": {"type": "int", "default": 0},
+        "label_prefix": {"type": "str", "default": "pgherd.dev/"},
+        "wait": {"type": "bool", "default": True},
+        "wait_timeout": {"type": "int", "default": 180},
+        "required": {"type": "bool", "default": True},
         "node_ports": {"type": "dict", "default": {}},
         "lock_kind": {"type": "str", "choices": ["Endpoints", "EndpointSlice"], "default": "Endpoints"},
         "selector": {"type": "dict", "required": True},
@@ -207,9 +352,15 @@ def main() -> None:
     if PROBLEM:
         module.fail_json(msg=missing_required_lib("cryptography"), exception=PROBLEM)
     try:
-        module.exit_json(**run(module))
+        result = run(module)
     except (ApiError, Unreachable, Refused) as error:
         module.fail_json(msg=str(error))
+    if result["waiting"]:
+        text = unfinished(result["waiting"], result["replacing"])
+        if module.params["required"]:
+            module.fail_json(msg=text, **result)
+        module.warn(text)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ class Process:
         identity = Identity(member.name, "ns", member.uid, member.address)
         agent: Agent
 
-        async def forever(status: Any) -> None:
+        async def forever(*parts: Any) -> None:
             await self.loop.create_future()
 
         async def nothing(*asked: Any) -> Any:
@@ -105,7 +105,7 @@ class Process:
                 SimRequests(self.client), SimUsers(),
             ),
             fence=self.link, server=SimPostgres(self), decide=decide, ask=self._ask,
-            ask_promises=self._ask_promises, apply=nothing, serve=forever,
+            ask_promises=self._ask_promises, apply=nothing, serve=forever, certify=forever,
         )  # fmt: skip
         log = StoryLog(member.name, container.world)
         own = ContainerFile(member.run, container.identity, container.born())

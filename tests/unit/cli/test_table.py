@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from pgherd.cli import receipts
 from pgherd.cli.commands import pgherd
@@ -14,6 +16,7 @@ from pgherd.cli.show import cells
 from pgherd.cli.table import Row, table
 from pgherd.cli.target import Target
 from pgherd.kubernetes.store import ConfigSeen, LockSeen, PodSeen
+from pgherd.model.certificate import CertificateState
 from pgherd.model.member import MemberStatus
 from pgherd.model.position import Position
 from pgherd.model.slots import SlotState
@@ -102,3 +105,15 @@ def test_every_command_explains_itself() -> None:
     for name in pgherd.commands:
         said = CliRunner().invoke(pgherd, [name, "--help"])
         assert said.exit_code == 0 and "Usage:" in said.output
+
+
+def test_certificates_are_noted_when_a_person_has_to_act() -> None:
+    fine = CertificateState("aa", ("bb",), int(time.time()) + 200 * 86400)
+    assert rows(m1=status("m1", **STREAMS, certificates={"rest": fine}))["m1"].notes == ()
+    soon = replace(fine, expires=int(time.time()) + 3 * 86400 + 60)
+    over, wrong = replace(fine, expires=int(time.time()) - 60), replace(fine, refused="ca.crt cannot be loaded")
+    said = status("m1", **STREAMS, certificates={"rest": soon, "server": over, "replication": wrong})
+    assert rows(m1=said)["m1"].notes == (
+        "replication certificate: ca.crt cannot be loaded", "rest certificate ends in 3 days",
+        "server certificate has expired",
+    )  # fmt: skip

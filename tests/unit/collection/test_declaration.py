@@ -316,6 +316,8 @@ def test_both_roles_describe_a_variable_alike() -> None:
 
     known = options("cluster")
     for name, each in options("pki").items():
+        if not name.startswith("postgres_"):
+            continue  # the role's own
         described = {key: value for key, value in each.items() if key != "description"}
         assert described == {key: value for key, value in known[name].items() if key != "description"}, name
 

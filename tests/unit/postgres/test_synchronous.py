@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.unit.rest.stand_ins import Authority
 
 from pgherd.model.settings import Configuration, Identity, PostgresSettings, Settings
 from pgherd.model.synchronous import ALONE, WAIT, Rule, Standby
@@ -63,11 +64,10 @@ def test_only_who_orders_it_changes_the_value(given: Settings) -> None:
 def test_a_withheld_key_is_not_there_until_it_is_copied_again(given: Settings, tmp_path: Path) -> None:
     layout = Layout(given.postgres, str(tmp_path / "memory"))
     folder = tmp_path / "tls/replication"
-    folder.mkdir(parents=True)
-    for name in keys.FILES:
-        (folder / name).write_text(name)
+    Authority().write(folder, "pgherd_replication")
     keys.refresh(layout)
     keys.withhold(layout)
     keys.withhold(layout)
     assert not (layout.keys / "tls.key").exists()
-    assert keys.refresh(layout) and (layout.keys / "tls.key").read_text() == "tls.key"
+    keys.refresh(layout)
+    assert (layout.keys / "tls.key").read_bytes() == (folder / "tls.key").read_bytes()

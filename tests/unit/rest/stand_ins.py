@@ -125,7 +125,10 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.certificate = self._sign(self._name, self._key.public_key(), _ca)
 
-    def _sign(self, subject: x509.Name, key: Any, extend: Callable[[Any], Any]) -> x509.Certificate:
+    def _sign(
+        self, subject: x509.Name, key: Any, extend: Callable[[Any], Any],
+        begins: datetime.datetime | None = None, ends: datetime.datetime | None = None,
+    ) -> x509.Certificate:  # fmt: skip
         now = datetime.datetime.now(datetime.UTC)
         builder = (
             x509.CertificateBuilder()
@@ -133,12 +136,12 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(begins or now - datetime.timedelta(hours=1))
+            .not_valid_after(ends or now + datetime.timedelta(days=1))
         )
         return extend(builder).sign(self._key, hashes.SHA256())  # type: ignore[no-any-return]
 
-    def write(self, folder: Path, member: str, cluster: str = "demo") -> Path:
+    def write(self, folder: Path, member: str, cluster: str = "demo", **dates: datetime.datetime) -> Path:
         """tls.crt, tls.key and ca.crt of a member."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.DNSName(f"{member}.{cluster}-pods"), x509.DNSName("localhost")]
@@ -151,7 +154,7 @@ class Authority:
             )
 
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, member)])
-        certificate = self._sign(subject, key.public_key(), leaf)
+        certificate = self._sign(subject, key.public_key(), leaf, **dates)
         folder.mkdir(parents=True, exist_ok=True)
         pem = serialization.Encoding.PEM
         plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
@@ -22,6 +22,7 @@ from pgherd.model.promises import Question, Verdict
 from pgherd.model.settings import InvalidSetting, RestSettings
 from pgherd.rest import server
 from pgherd.rest.app import build
+from pgherd.rest.certificates import Live
 from pgherd.rest.client import PeerClient, ask
 from tests.unit.rest.stand_ins import PRIMARY, REPLICA, Authority, Source
 
@@ -29,7 +30,10 @@ AUTHORITY, STRANGER = Authority(), Authority("another-ca")
 
 
 class Running:
-    def __init__(self, port: int, folder: Path, said: list[str], source: Source, seen: set[object]) -> None:
+    def __init__(
+        self, port: int, folder: Path, said: list[str], source: Source, seen: set[object], tls: Live
+    ) -> None:  # fmt: skip
+        self.tls = tls
         self.port, self.folder, self.said, self.source = port, folder, said, source
         self.connections = seen
         """Where requests came from."""
@@ -55,12 +59,13 @@ async def serving(folder: Path, source: Source | None = None) -> AsyncIterator[R
         seen.add(scope["client"])
         await app(scope, receive, send)
 
-    task = asyncio.create_task(server.serve(counting, settings, said.append, ready.set_result))
+    tls = Live(folder)
+    task = asyncio.create_task(server.serve(counting, settings, tls, said.append, ready.set_result))
     await asyncio.wait({task, ready}, timeout=5, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
         task.result()
     try:
-        yield Running(ready.result(), folder, said, source, seen)
+        yield Running(ready.result(), folder, said, source, seen, tls)
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -138,8 +143,7 @@ async def test_old_protocols_are_refused(folder: Path) -> None:
             await asyncio.open_connection("127.0.0.1", rest.port, ssl=old)
 
 
-async def test_renewed_certificates_are_used_without_a_restart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "RELOAD", 0.02)
+async def test_renewed_certificates_are_used_without_a_restart(folder: Path) -> None:
     strict = context(folder)
     async with serving(folder) as rest:
 
@@ -153,28 +157,28 @@ async def test_renewed_certificates_are_used_without_a_restart(folder: Path, mon
         before = await serial()
         key = (folder / "tls.key").read_bytes()
         (folder / "tls.key").write_text("half written")
-
-        async def reported() -> bool:
-            return bool(rest.said)
-
-        await until(reported)
-        assert "the old ones stay" in rest.said[0] and await serial() == before
+        with pytest.raises(ssl.SSLError):
+            rest.tls.load()
+        assert await serial() == before
         (folder / "tls.key").write_bytes(key)
         AUTHORITY.write(folder, "demo-a-0")
-
-        async def renewed() -> bool:
-            return await serial() != before
-
-        await until(renewed)
-    assert len(rest.said) == 1
+        rest.tls.load()
+        assert await serial() != before
+    assert rest.said == []
 
 
-async def until(check: Callable[[], Awaitable[bool]]) -> None:
-    """Poll, because what is waited for is seen from outside only."""
-    end = time.monotonic() + 5
-    while not await check():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
+async def test_an_authority_that_is_gone_from_the_file_is_trusted_no_more(folder: Path, tmp_path: Path) -> None:
+    old, new = AUTHORITY.write(tmp_path / "old", "demo-b-0"), STRANGER.write(tmp_path / "new", "demo-b-0")
+    async with serving(folder) as rest, http(context(folder, old)) as kept:
+        assert (await kept.post(rest.url("/config"))).status_code == 405
+        STRANGER.write(folder, "demo-a-0")
+        rest.tls.load()
+        async with http(context(folder, new)) as client:
+            assert (await client.post(rest.url("/config"))).status_code == 405
+        assert (await kept.post(rest.url("/config"))).status_code == 405, "what is open goes on"
+        async with http(context(folder, old)) as client:
+            with pytest.raises(httpx2.TransportError):
+                await client.post(rest.url("/config"))
 
 
 async def test_silent_connections_are_closed_and_hold_nobody_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,16 +210,7 @@ async def test_a_port_in_use_is_named(folder: Path) -> None:
         port = taken.getsockname()[1]
         settings = RestSettings(port=port, certificates=str(folder), listen="127.0.0.1")
         with pytest.raises(InvalidSetting, match=f"rest.port={port} on 127.0.0.1: Address already in use"):
-            await server.serve(built(Source()), settings, print)
-
-
-async def test_missing_certificates_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSetting, match=r"rest\.certificates=.*expected tls\.crt"):
-        await server.serve(
-            build(Source(), Source().promise, Source().ask, Source().change),
-            RestSettings(certificates=str(tmp_path)),
-            print,
-        )
+            await server.serve(built(Source()), settings, Live(folder), print)
 
 
 def pod(status_member: str = "demo-a-0", uid: str = "uid-a", address: str | None = "127.0.0.1") -> Pod:
@@ -278,11 +273,7 @@ async def test_one_silent_peer_costs_a_second_and_no_answer_of_the_others(folder
 async def serving_on(address: str, port: int, folder: Path, source: Source) -> AsyncIterator[None]:
     settings = RestSettings(port=port, certificates=str(folder), listen=address)
     ready = asyncio.Event()
-    task = asyncio.create_task(
-        server.serve(
-            build(source, source.promise, source.ask, source.change), settings, print, lambda port: ready.set()
-        )
-    )
+    task = asyncio.create_task(server.serve(built(source), settings, Live(folder), print, lambda port: ready.set()))
     async with asyncio.timeout(5):
         await ready.wait()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import msgspec
@@ -17,6 +18,8 @@ from pgherd.model.slots import slot_name
 from pgherd.rest.health import streams_from_holder, synchronous_role
 
 MEMBERS = (Verb.RESTART, Verb.RELOAD, Verb.REINITIALIZE)
+SOON = 14 * 86400
+"""Seconds before a certificate's end from which on a person should see it: by then it should long have been renewed."""
 SHOWN = ("lost", "unready", "refused")
 """States of slots that a person should see."""
 
@@ -204,8 +207,20 @@ def _own_notes(seen: Observation, status: MemberStatus, role: str) -> list[str]:
         notes.append(status.reason)
     if status.refused:
         notes.append(f"configuration refused: {status.refused}")
+    notes += _certificate_notes(status, time.time())
     notes += [f"slot {name} {slot.state}" for name, slot in sorted(status.slots.items()) if slot.state in SHOWN]
     expected = seen.config.initialize
     if expected and expected.isdigit() and status.system_identifier not in (None, expected):
         notes.append(f"another system identifier: {status.system_identifier}")
+    return notes
+
+
+def _certificate_notes(status: MemberStatus, now: float) -> list[str]:
+    notes = []
+    for kind, each in sorted(status.certificates.items()):
+        if each.refused:
+            notes.append(f"{kind} certificate: {each.refused}")
+        if each.expires is not None and each.expires - now < SOON:
+            left = int((each.expires - now) // 86400)
+            notes.append(f"{kind} certificate " + (f"ends in {left} days" if left >= 0 else "has expired"))
     return notes

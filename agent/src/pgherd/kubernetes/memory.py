@@ -62,6 +62,7 @@ class Memory:
         self.labels: dict[str, str] = {}
         self.users = _Cell(UsersSeen(version="1"))
         self.secrets: dict[str, _Cell[SecretSeen | None]] = {}
+        self.annotations: dict[tuple[str, str], str] = {}
         self.writes: list[Lease] = []
         self.before_write: Callable[[Lease], StoreError | None] = lambda record: None
 
@@ -144,6 +145,10 @@ class MemoryPods:
     async def label(self, name: str, role: str, limit: float) -> None:
         await asyncio.sleep(0)
         self._memory.labels[name] = role
+
+    async def annotate(self, name: str, key: str, text: str, limit: float) -> None:
+        await asyncio.sleep(0)
+        self._memory.annotations[name, key] = text
 
 
 class MemorySecrets:

@@ -127,7 +127,7 @@ class ClusterPods:
     def __init__(self, client: AsyncClient, cluster: str, prefix: str, report: Report) -> None:
         self._client = client
         self._labels = {f"{prefix}cluster": cluster, f"{prefix}data": "postgres"}
-        self._role_label = f"{prefix}role"
+        self._prefix, self._role_label = prefix, f"{prefix}role"
         self._census = Census(self._role_label)
         self._report = report
 
@@ -154,4 +154,9 @@ class ClusterPods:
     async def label(self, name: str, role: str, limit: float) -> None:
         body = {"metadata": {"labels": {self._role_label: role}}}
         async with asking(f"label pod {name}", limit):
+            await self._client.patch(ApiPod, name, body, patch_type=PatchType.MERGE)
+
+    async def annotate(self, name: str, key: str, text: str, limit: float) -> None:
+        body = {"metadata": {"annotations": {f"{self._prefix}{key}": text}}}
+        async with asking(f"annotate pod {name}", limit):
             await self._client.patch(ApiPod, name, body, patch_type=PatchType.MERGE)

@@ -146,6 +146,9 @@ class PodStore(Protocol):
     async def label(self, name: str, role: str, limit: float) -> None:
         """Set the label `<prefix>role` of a pod."""
 
+    async def annotate(self, name: str, key: str, text: str, limit: float) -> None:
+        """Set the annotation `<prefix><key>` of a pod."""
+
 
 class SecretStore(Protocol):
     """The declared users' Secrets, each by its name: there is no right to look for others."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pgherd.model.certificate import CertificateState
 from pgherd.model.lease import Lease
 from pgherd.model.parameters import Change
 from pgherd.model.position import History, Position
@@ -59,6 +60,8 @@ class MemberStatus(msgspec.Struct, frozen=True):
     """Replication slots that this member should have, and how each one is."""
     slots_waiting: tuple[str, ...] = ()
     """Declared logical slots for which this standby wants to restart."""
+    certificates: dict[str, CertificateState] = {}
+    """By kind: server, replication, rest."""
     cut_off: str = ""
     """Nonce of the lease for which its position is final: nothing can reach it any more from that holder (S3)."""
 

@@ -1,43 +1,37 @@
-"""The replication client's certificate as libpq accepts it.
+"""The certificates that PostgreSQL serves with, and those that libpq replicates with, as both accept them.
 
-A Kubernetes volume shows keys as 0440 for the pod's group; libpq refuses that unless root owns the file. So the
-files are copied with 0600 into a memory-backed directory, before each use and whenever they change.
+Copies of what is mounted (pgherd.tls.take): brought up to date before each use, and whenever they change
+(runtime/certificates.py). As long as a copy is there, PostgreSQL starts, whatever is mounted by then.
 """
 
 from __future__ import annotations
 
-import os
-
 from pgherd.postgres.errors import PostgresError
 from pgherd.postgres.layout import Layout
-
-FILES = ("tls.crt", "tls.key", "ca.crt")
+from pgherd.tls import take
+from pgherd.tls.pair import Unusable, Usage
 
 
 def withhold(layout: Layout) -> None:
-    """Nobody can open a replication connection any more, until the next `refresh`."""
-    (layout.keys / "tls.key").unlink(missing_ok=True)
+    """Nobody can open a replication connection any more, until the next `refresh` (S3)."""
+    take.withhold(layout.keys)
 
 
-def refresh(layout: Layout) -> bool:
-    """Copy what changed. Whether anything did. Raises PostgresError when the certificate is not mounted."""
-    layout.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
-    changed = False
-    for name in FILES:
-        source = layout.certificates / "replication" / name
-        target = layout.keys / name
-        try:
-            wanted = source.read_bytes()
-        except OSError as error:
-            raise PostgresError(f"replication certificate {source}: {error.strerror}") from None
-        if target.exists() and target.read_bytes() == wanted:
-            continue
-        temporary = target.with_name(f".{name}.new")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            os.write(fd, wanted)
-        finally:
-            os.close(fd)
-        temporary.rename(target)
-        changed = True
-    return changed
+def refresh(layout: Layout) -> None:
+    """The replication client's. Raises PostgresError when there is none to be used."""
+    _current(layout, "replication certificate", replication=True)
+
+
+def serve(layout: Layout) -> None:
+    """The server's. Raises PostgresError when there is none to be used."""
+    _current(layout, "server certificate", replication=False)
+
+
+def _current(layout: Layout, what: str, replication: bool) -> None:
+    source = layout.certificates / "replication" if replication else layout.certificates
+    target, usage = (layout.keys, Usage.CLIENT) if replication else (layout.served, Usage.SERVER)
+    try:
+        take.take(source, target, usage)
+    except Unusable as error:
+        if not (target / "tls.key").exists():
+            raise PostgresError(f"{what} in {source}: {error}") from None

@@ -32,6 +32,8 @@ class Layout:
         self.temporary = Path(temporary or os.environ.get("PGHERD_TMP") or self.socket.parent)
         self.keys = self.temporary / "replication"
         """Copies of the replication certificate with a mode that libpq accepts."""
+        self.served = self.temporary / "served"
+        """Copies of the server's certificate that have proved themselves."""
         self.certificates = Path(settings.certificates)
         self.wal = self.data / "pg_wal"
         """A directory, or a link to one on the WAL volume."""

@@ -99,7 +99,7 @@ def synchronised(settings: Settings, configuration: Configuration) -> dict[str, 
 def owned(settings: Settings, layout: Layout, configuration: Configuration) -> dict[str, Any]:
     """Parameters that the product sets on every member."""
     user = _lowered(configuration)
-    certificates = layout.certificates
+    certificates = layout.served
     return {
         "listen_addresses": "*",
         "port": settings.postgres.port,

@@ -20,7 +20,18 @@ from pgherd.model.server import Data, Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings
 from pgherd.model.slots import SlotOrders, SlotsSeen
 from pgherd.model.synchronous import WAIT, Rule
-from pgherd.postgres import configure, histories, keys, render, replace, roles, sessions, synchronous, walhome
+from pgherd.postgres import (
+    configure,
+    histories,
+    keys,
+    render,
+    renewed,
+    replace,
+    roles,
+    sessions,
+    synchronous,
+    walhome,
+)
 from pgherd.postgres.apply import Applier
 from pgherd.postgres.clone import clone
 from pgherd.postgres.control import ControlData
@@ -43,7 +54,6 @@ PROMOTE = 60.0
 STANDBY_START = 30.0
 """Seconds to wait for a standby to take connections: one that misses WAL goes on in state STARTING."""
 CHECKPOINT = 3600.0
-KEYS_EVERY = 10.0
 
 
 class PostgresServer:
@@ -61,7 +71,6 @@ class PostgresServer:
         self._slots = Slots(self.layout)
         self._applier = Applier(self.layout, settings, identity, link)
         self._prepared = self._roles_there = False
-        self._keys_checked = 0.0
         self._withheld = False
         """The replication key is not to be put back: this standby is cut off."""
         self._waits: int | None = None
@@ -84,7 +93,6 @@ class PostgresServer:
             await self.prepare()
         except FenceRefused:
             return Server(data=Data.BROKEN, process=Process.STOPPED)
-        self._copy_keys()
         return await self._observer.observe()
 
     async def probe(self, limit: float = 3.0) -> Health:
@@ -142,6 +150,7 @@ class PostgresServer:
             raise StartFailed("a standby's data starts as a standby and is promoted: its timeline is not its own (S2)")
         self._withheld = False
         keys.refresh(self.layout)
+        keys.serve(self.layout)
         self._observer.wal_end.forget()
         usable = await self._applier.for_start(configuration)
         await walhome.settle(self.layout)
@@ -310,6 +319,29 @@ class PostgresServer:
 
     # Upkeep
 
+    async def serve_certificate(self, fingerprint: str) -> None:
+        """Reload, until new connections are served with the copy in use. Raises PostgresError when they are not."""
+        if (await self._link.state()).postgres_pid is None:
+            return  # a start reads the files
+        await self._link.signal(signal.SIGHUP)
+        await renewed.served(self._settings.postgres.port, fingerprint)
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the replication key is kept away: this standby is cut off (S3)."""
+        return self._withheld
+
+    async def reconnect(self, source: Source) -> None:
+        """The WAL receiver streams by the certificate in use. Raises psycopg.Error when that would not connect: then
+        the connection of before goes on."""
+        await renewed.connects(self._conninfo(source))
+        if not self._withheld:
+            connection = await self.connection()
+            try:
+                await renewed.restart_receiver(connection)
+            finally:
+                await connection.close()
+
     async def keep_slots(self, orders: SlotOrders, source: Source | None) -> SlotsSeen:
         """One pass over the slots; `source` is the primary that a standby follows."""
         connection = await self.connection()
@@ -369,15 +401,6 @@ class PostgresServer:
         if not self._roles_there:
             await bounded(roles.ensure(connection), QUERY)
             self._roles_there = True
-
-    def _copy_keys(self) -> None:
-        """Renewed certificates reach the next connection of the WAL receiver."""
-        if not self._withheld and boottime() - self._keys_checked > KEYS_EVERY:
-            self._keys_checked = boottime()
-            try:
-                keys.refresh(self.layout)
-            except PostgresError:
-                pass  # said by whatever needs them
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         async def quietly() -> None:

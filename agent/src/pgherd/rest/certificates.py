@@ -1,29 +1,34 @@
-"""TLS of the API: contexts from a folder with tls.crt, tls.key and ca.crt, and noticing that the files changed.
-
-Kubernetes swaps all files of a mounted Secret at once through a symbolic link; a reader may still meet the old
-certificate and the new key in between, so a pair that does not fit is tried again at the next look.
-"""
+"""TLS of the API: contexts from a folder with tls.crt, tls.key and ca.crt, and a server whose context changes."""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
-
-FILES = ("tls.crt", "tls.key", "ca.crt")
-Signature = tuple[tuple[int, int, int] | None, ...]
+from typing import Any
 
 
-def signature(folder: Path) -> Signature:
-    """Changes whenever one of the files does. Never raises."""
-    return tuple(_stat(folder / name) for name in FILES)
+class Live:
+    """The server's TLS. New connections use what was loaded last, and trust nothing else; the others go on.
 
+    A context only ever adds authorities, so each load makes a new one, which is put in when a client says hello.
+    """
 
-def _stat(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    def __init__(self, folder: Path) -> None:
+        """Raises OSError, ssl.SSLError when there is nothing to begin with."""
+        self.folder = folder
+        self._current = server_context(folder)
+        self.context = server_context(folder)
+        # Without tickets no session of before is resumed past the authorities of now.
+        self.context.options |= ssl.OP_NO_TICKET
+        self.context.num_tickets = 0
+        self.context.sni_callback = self._choose
+
+    def load(self) -> None:
+        """Read the files again. Raises OSError, ssl.SSLError, and then the old ones stay."""
+        self._current = server_context(self.folder)
+
+    def _choose(self, connection: Any, name: str | None, context: ssl.SSLContext) -> None:
+        connection.context = self._current
 
 
 def server_context(folder: Path) -> ssl.SSLContext:
@@ -31,7 +36,7 @@ def server_context(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_OPTIONAL
-    load(context, folder)
+    _load(context, folder)
     return context
 
 
@@ -39,15 +44,11 @@ def client_context(folder: Path) -> ssl.SSLContext:
     """Verifies the server against ca.crt; presents tls.crt where there is one. Raises OSError, ssl.SSLError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    load(context, folder, own=(folder / "tls.crt").exists())
+    _load(context, folder, own=(folder / "tls.crt").exists())
     return context
 
 
-def load(context: ssl.SSLContext, folder: Path, own: bool = True) -> None:
-    """Read the files into a context, also a live one: connections from now on use them.
-
-    An authority that a new ca.crt no longer names stays trusted until the agent restarts: OpenSSL adds only.
-    """
+def _load(context: ssl.SSLContext, folder: Path, own: bool = True) -> None:
     if own:
         context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
     context.load_verify_locations(folder / "ca.crt")

@@ -20,7 +20,8 @@ import msgspec
 
 from pgherd.model.member import MemberStatus, Pod
 from pgherd.model.promises import Question, Verdict
-from pgherd.rest.certificates import Signature, client_context, signature
+from pgherd.rest.certificates import client_context
+from pgherd.tls.pair import Signature, signature
 
 Word = TypeVar("Word", MemberStatus, Verdict)
 Heard = Callable[[Pod, MemberStatus | None], None]
@@ -136,10 +137,19 @@ class PeerClient:
         await asyncio.sleep(0)
 
     def _certificates(self) -> ssl.SSLContext:
-        """The context, made anew when the files changed; then no connection of before is used again."""
+        """The context, made anew when the files changed; then no connection of before is used again.
+
+        Files that cannot be loaded (they are being replaced) leave the context as it is until the next question.
+        """
         found = signature(self._folder)
         if self._context is None or found != self._signature:
-            self._context, self._signature = client_context(self._folder), found
+            try:
+                self._context = client_context(self._folder)
+            except (OSError, ssl.SSLError):
+                if self._context is None:
+                    raise
+                return self._context
+            self._signature = found
             for connection in self._kept.values():
                 connection.drop()
             self._kept.clear()

@@ -5,9 +5,10 @@ prometheus_client is imported when somebody asks: members that nobody scrapes do
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pgherd.model.certificate import CertificateState
 from pgherd.model.slots import SlotState
 from pgherd.rest.health import lag, streams_from_holder, synchronous_role
 from pgherd.rest.source import StatusSource
@@ -57,6 +58,27 @@ def gauges(source: StatusSource) -> Iterator[tuple[str, str, float]]:
         yield "replay_lag_bytes", "WAL not replayed, against the same.", lag(status, lease, applied=True) or 0
 
 
+def certificates(
+    names: Sequence[str], values: Sequence[str], kinds: Mapping[str, CertificateState]
+) -> Iterator[Metric]:  # fmt: skip
+    """One series for each kind of certificate that the member uses."""
+    from prometheus_client.metrics_core import GaugeMetricFamily
+
+    labels = [*names, "kind"]
+    ends = GaugeMetricFamily(
+        "pgherd_certificate_expiry_timestamp_seconds", "When the certificate in use expires.", labels=labels
+    )
+    well = GaugeMetricFamily(
+        "pgherd_certificate_current", "What is mounted is in use; else GET /member says why not.", labels=labels
+    )
+    for kind, each in sorted(kinds.items()):
+        if each.expires is not None:
+            ends.add_metric([*values, kind], each.expires)
+        well.add_metric([*values, kind], float(not each.refused))
+    yield ends
+    yield well
+
+
 class _Collector:
     def __init__(self, source: StatusSource) -> None:
         self._source = source
@@ -74,6 +96,7 @@ class _Collector:
             gauge.add_metric(values, float(value))
             yield gauge
         yield from self._slots(status.slots)
+        yield from certificates(names, values, status.certificates)
 
     def _slots(self, slots: Mapping[str, SlotState]) -> Iterator[Metric]:
         """One series for each slot that the member should have."""

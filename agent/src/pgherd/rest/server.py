@@ -1,8 +1,8 @@
 """The API's server: uvicorn inside the agent's event loop, over TLS only.
 
-One task, `serve`, from the agent's start to its end; in between it looks every RELOAD seconds whether the
-certificates changed. Signals, logging and the process belong to the agent, so uvicorn's own main loop (ten
-wake-ups a second) and signal handlers are not used. Plain HTTP fails the TLS handshake: the connection closes.
+One task, `serve`, from the agent's start to its end; `rest.certificates.Live` changes the certificates
+meanwhile. Signals, logging and the process belong to the agent, so uvicorn's own main loop (ten wake-ups a second) and
+signal handlers are not used. Plain HTTP fails the TLS handshake: the connection closes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -20,10 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pgherd.model.settings import InvalidSetting, RestSettings
-from pgherd.rest.certificates import load, server_context, signature
+from pgherd.rest.certificates import Live
 
-RELOAD = 10.0
-"""Seconds between two looks at the certificates."""
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept: longer than peers wait between two polls."""
 FIRST_REQUEST = 10.0
@@ -87,42 +84,14 @@ def _listen(settings: RestSettings) -> socket.socket:
     return listener
 
 
-def _context(folder: Path) -> ssl.SSLContext:
-    try:
-        return server_context(folder)
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidSetting(
-            f"rest.certificates={str(folder)!r}: {error} (expected tls.crt, tls.key and ca.crt)"
-        ) from None
-
-
-async def _watch(context: ssl.SSLContext, folder: Path, report: Report) -> None:
-    """For ever: loads changed files into the live context; what does not load is reported once and tried again."""
-    loaded, said = signature(folder), ""
-    while True:
-        await asyncio.sleep(RELOAD)
-        found = signature(folder)
-        if found == loaded:
-            continue
-        try:
-            load(context, folder)
-            loaded, said = found, ""
-        except (OSError, ssl.SSLError) as error:
-            if said != str(error):
-                said = str(error)
-                report(f"REST: the certificates in {folder} changed and cannot be loaded, the old ones stay: {said}")
-
-
 async def serve(
-    app: ASGIApp, settings: RestSettings, report: Report, ready: Callable[[int], None] | None = None
+    app: ASGIApp, settings: RestSettings, tls: Live, report: Report, ready: Callable[[int], None] | None = None
 ) -> None:
     """Serve until cancelled; then answers under way get STOP seconds.
 
     `ready` is called with the port once connections are accepted (settings.port 0 takes a free one).
-    Raises InvalidSetting when the certificates cannot be loaded or the port is taken.
+    Raises InvalidSetting when the port is taken.
     """
-    folder = Path(settings.certificates)
-    context = _context(folder)
     logger, handler = logging.getLogger("uvicorn.error"), _Log(report)
     config = uvicorn.Config(
         app,
@@ -136,7 +105,7 @@ async def serve(
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=STOP,
-        ssl_context_factory=lambda config, default: context,
+        ssl_context_factory=lambda config, default: tls.context,
     )
     config.load()
     server = uvicorn.Server(config)
@@ -144,19 +113,17 @@ async def serve(
     logger.addHandler(handler)
     logger.propagate = False
     try:
-        await _run(server, _listen(settings), ready, _watch(context, folder, report))
+        await _run(server, _listen(settings), ready)
     finally:
         logger.removeHandler(handler)
 
 
-async def _run(
-    server: uvicorn.Server, listener: socket.socket, ready: Callable[[int], None] | None, until: Any
-) -> None:
+async def _run(server: uvicorn.Server, listener: socket.socket, ready: Callable[[int], None] | None) -> None:
     await server.startup(sockets=[listener])
     try:
         if ready is not None:
             ready(listener.getsockname()[1])
-        await until
+        await asyncio.get_running_loop().create_future()  # until cancelled
     finally:
         await server.shutdown(sockets=[listener])
         for connection in list(server.server_state.connections):

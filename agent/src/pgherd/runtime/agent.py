@@ -17,6 +17,7 @@
     receipts    appends what is complete to the history
     asked       watch of the requests; answers writes what became of them
     rest        the HTTP API
+    certificates  takes renewed certificates, and publishes which ones are in use
 
 Short-lived tasks start from a decision: one write of the lease (writer), one round of promises (promises), one
 long action (tasks), one follow, one write of `initialize`. A task that ends with an error ends the agent: the fence
@@ -98,6 +99,7 @@ class Parts(msgspec.Struct, frozen=True):
     ask_promises: Asking
     apply: Apply
     serve: Callable[[Status], Awaitable[None]]
+    certify: Callable[[State, Tasks], Awaitable[None]]
 
 
 class Agent:
@@ -185,6 +187,7 @@ class Agent:
             "asked": self.requests.watch(),
             "answers": self.requests.run(),
             "rest": _forever(self._parts.serve(self.status)),
+            "certificates": _forever(self._parts.certify(state, self.tasks)),
             "decider": self._decide(),
         }
 

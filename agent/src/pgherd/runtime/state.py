@@ -12,6 +12,7 @@ from pgherd.decide.slots import remembered
 from pgherd.kubernetes.store import ConfigSeen, PodSeen
 from pgherd.model.access import Report
 from pgherd.model.actions import Reason
+from pgherd.model.certificate import CertificateState
 from pgherd.model.knowledge import Knowledge, renewed_at
 from pgherd.model.member import Death, MemberStatus, Peer, Pod
 from pgherd.model.position import Position
@@ -90,6 +91,7 @@ class State:
         self.requests: tuple[Asked, ...] = ()  # requests
         self.slots = SlotsSeen()  # slots
         self.access: Report | None = None  # access: what became of declared users and databases
+        self.certificates: dict[str, CertificateState] = {}  # certificates
         self._slots_present: dict[str, float] = {}  # view: when each slot's member was last there
         self.unpromised = Unpromised(0.0, "")  # promises
         self.terminating = False  # agent

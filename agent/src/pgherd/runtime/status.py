@@ -73,6 +73,7 @@ class Status:
             slots_waiting=state.slots.waiting if server.streaming else (),
             tags=state.tags.get(state.identity.member, {}),
             cut_off=state.cut_off,
+            certificates=state.certificates,
         )
 
     @property

@@ -1,0 +1,306 @@
+# Copyright: (c) 2026, pgherd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the Secrets should be now, and what has to be seen before they may become what they should be next.
+
+An authority is replaced in three steps, and which one it is follows from what is there alone, so that a run that was
+interrupted anywhere is finished by the next:
+
+1. The new one exists, every `ca.crt` has both, leaves are still the old one's.
+2. Every member says that it trusts the new one (and the clients have had their time): it signs all leaves.
+3. Every member says that it uses the new leaves: the old one goes from every `ca.crt`.
+
+Decides; makes keys only when it may. No API and no clock.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from .difference import LATER
+from .x509 import (
+    Leaf,
+    Pair,
+    authority_problem,
+    born,
+    expires,
+    fingerprint,
+    leaf_of,
+    leaf_problem,
+    new_authority,
+    new_leaf,
+    signed_by,
+    unusable,
+    valid_certificates,
+)
+
+AUTHORITY = "authority"
+ASKED = "it was asked for"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Options of the module `pki`, as documented there."""
+
+    authority_life: timedelta = timedelta(days=3650)
+    leaf_life: timedelta = timedelta(days=365)
+    overlap: timedelta = timedelta(0)
+    renew: frozenset[str] = frozenset()
+    """Kinds to make anew although they are good."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A pod, and what it says of the certificates that it uses: by kind `serves`, `trusts`, `refused`."""
+
+    name: str
+    said: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ready: bool = True
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What members should say of one kind."""
+
+    kind: str
+    member: str
+    """The only one that uses it; empty when all do."""
+    serves: str
+    trusts: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Issued:
+    """One Secret with what happened to its certificate. One that is only read has no definition."""
+
+    secret: str
+    kind: str
+    definition: dict[str, Any] | None
+    reason: str
+    """Why it was made anew; empty when it was kept."""
+    expires: str
+    expected: Expected | None = None
+
+
+@dataclass(frozen=True)
+class Issue:
+    """The outcome of one look."""
+
+    issued: tuple[Issued, ...]
+    replacing: bool
+    """An authority is being replaced, and this was not its last step."""
+    later: str = ""
+    """Why the next step is not due for days, whatever members say."""
+
+    @property
+    def expected(self) -> tuple[Expected, ...]:
+        return tuple(each.expected for each in self.issued if each.expected)
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Where the signing pair is: a Secret of the cluster's own, or one that belongs to somebody else (`brought`)."""
+
+    secret: str
+    common_name: str
+    brought: Pair | None = None
+
+
+def issue(
+    authority: Authority,
+    leaves: Sequence[Mapping[str, Any]],
+    live: Mapping[str, Mapping[str, Any]],
+    members: Sequence[Member],
+    policy: Policy,
+    metadata: Mapping[str, Any],
+    now: datetime,
+    generate: bool,
+) -> Issue:
+    """The Secrets as they should be now. `live` has those that are there, by name. Without `generate` nothing is made:
+    new values are `(known after apply)`."""
+    pairs = {each["secret"]: pair_of(live.get(each["secret"])) for each in leaves}
+    found = authority.brought or pair_of(live.get(authority.secret))
+    known = _known_roots(authority, leaves, live, now)
+    problem = None if authority.brought else authority_problem(found, now)
+    if not problem and AUTHORITY in policy.renew and found and not _replacing(pairs.values(), found, known):
+        problem = ASKED
+    signer = found
+    if problem:
+        signer = new_authority(authority.common_name, now, policy.authority_life) if generate else None
+    if signer is None:
+        return Issue(tuple(_unknown(authority, leaves, live, metadata, problem or "")), bool(members))
+    roots = [*valid_certificates(signer.certificate, now)[:1]]
+    roots += [each for each in known if each not in roots]
+    olds = [pair for pair in pairs.values() if _of_another(pair, signer, roots)]
+    due = born(signer.certificate) + policy.overlap
+    ready = not olds or (now >= due and _all_trust(members, fingerprint(signer.certificate), leaves))
+    made = {each["secret"]: _leaf(each, pairs[each["secret"]], signer, ready, policy, now, generate) for each in leaves}
+    if _all_use(made, leaves, members, signer):
+        roots = roots[:1]
+    result = [_authority(authority, signer, roots, problem, metadata, live)]
+    result += [_issued(each, *made[each["secret"]], roots, metadata, live) for each in leaves]
+    later = f"the new authority signs from {due:%Y-%m-%d %H:%M} UTC on, when clients have had their time"
+    return Issue(tuple(result), len(roots) > 1, later if olds and now < due else "")
+
+
+def _known_roots(
+    authority: Authority, leaves: Sequence[Mapping[str, Any]], live: Mapping[str, Mapping[str, Any]], now: datetime
+) -> list[bytes]:
+    """Authorities that somebody may still trust or be signed by, those that have expired left out."""
+    texts = [value_of(live.get(each["secret"]), "ca.crt") for each in leaves]
+    if not authority.brought:
+        texts += [value_of(live.get(authority.secret), key) for key in ("tls.crt", "ca.crt")]
+    found = [each for text in texts if text for each in valid_certificates(text, now)]
+    return list(dict.fromkeys(found))
+
+
+def _replacing(pairs: Any, authority: Pair, known: Sequence[bytes]) -> bool:
+    """A request is not a second one while the first is being carried out."""
+    return any(fingerprint(each) != fingerprint(authority.certificate) for each in known) or any(
+        pair and not signed_by(pair.certificate, authority.certificate) for pair in pairs
+    )
+
+
+def _of_another(pair: Pair | None, signer: Pair, roots: Sequence[bytes]) -> bool:
+    """Works, by another authority that is still trusted: it stays until the members are ready."""
+    if pair is None or unusable(pair) or signed_by(pair.certificate, signer.certificate):
+        return False
+    return any(signed_by(pair.certificate, root) for root in roots[1:])
+
+
+def _all_trust(members: Sequence[Member], root: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
+    kinds = {each["kind"] for each in leaves}
+    return all(root in (member.said.get(kind) or {}).get("trusts", ()) for member in members for kind in kinds)
+
+
+Made = tuple[Pair | None, str]
+"""The pair (None: it would be made), and why it is another than before."""
+
+
+def _leaf(
+    options: Mapping[str, Any], pair: Pair | None, signer: Pair, ready: bool, policy: Policy, now: datetime,
+    generate: bool,
+) -> Made:  # fmt: skip
+    leaf: Leaf = leaf_of(options)
+    reason = leaf_problem(pair, signer, leaf, now) or (ASKED if options["kind"] in policy.renew else "")
+    if not reason or (not ready and not unusable(pair)):
+        return pair, ""
+    return (new_leaf(signer, leaf, now, policy.leaf_life) if generate else None), reason
+
+
+def _all_use(
+    made: Mapping[str, Made], leaves: Sequence[Mapping[str, Any]], members: Sequence[Member], signer: Pair
+) -> bool:
+    """Every leaf is the signer's, and in use by everybody who should: nothing needs an older authority any more."""
+    for pair, _reason in made.values():
+        if pair is None or not signed_by(pair.certificate, signer.certificate):
+            return False
+    expected = [
+        Expected(each["kind"], each["member"], fingerprint(pair.certificate), frozenset())
+        for each in leaves
+        if (pair := made[each["secret"]][0])
+    ]
+    return not list(unconfirmed(expected, members, everybody=True))
+
+
+def unconfirmed(expected: Sequence[Expected], members: Sequence[Member], everybody: bool) -> Iterator[str]:
+    """A sentence for each certificate that is not in use as it should be.
+
+    Without `everybody` only members that are ready and say something count: who starts later reads what is mounted.
+    """
+    for member in members:
+        if not everybody and (not member.said or not member.ready):
+            continue
+        for each in expected:
+            if each.member in ("", member.name) and (text := _difference(each, member)):
+                yield text
+
+
+def _difference(expected: Expected, member: Member) -> str:
+    said = member.said.get(expected.kind)
+    if not said:
+        return f"{member.name} does not say which {expected.kind} certificate it uses"
+    refused = f" ({said['refused']})" if said.get("refused") else ""
+    if said.get("serves") != expected.serves:
+        return f"{member.name} does not use its new {expected.kind} certificate yet{refused}"
+    trusts = frozenset(said.get("trusts") or ())
+    if expected.trusts - trusts:
+        return f"{member.name} does not trust the new authority of its {expected.kind} certificate yet{refused}"
+    if expected.trusts and trusts - expected.trusts:
+        return f"{member.name} trusts the old authority of its {expected.kind} certificate still{refused}"
+    return ""
+
+
+def _authority(
+    authority: Authority, signer: Pair, roots: Sequence[bytes], problem: str | None, metadata: Mapping[str, Any],
+    live: Mapping[str, Mapping[str, Any]],
+) -> Issued:  # fmt: skip
+    until = expires(signer.certificate).isoformat()
+    if authority.brought:
+        return Issued(authority.secret, AUTHORITY, None, "", until)
+    definition = _secret(authority.secret, signer, roots, metadata, live)
+    return Issued(authority.secret, AUTHORITY, definition, problem or "", until)
+
+
+def _issued(
+    options: Mapping[str, Any], pair: Pair | None, reason: str, roots: Sequence[bytes], metadata: Mapping[str, Any],
+    live: Mapping[str, Mapping[str, Any]],
+) -> Issued:  # fmt: skip
+    name, kind = options["secret"], options["kind"]
+    definition = _secret(name, pair, roots, _labelled(metadata, options), live)
+    if pair is None:
+        return Issued(name, kind, definition, reason, LATER)
+    trusts = frozenset(fingerprint(root) for root in roots)
+    expected = Expected(kind, options["member"], fingerprint(pair.certificate), trusts)
+    return Issued(name, kind, definition, reason, expires(pair.certificate).isoformat(), expected)
+
+
+def _labelled(metadata: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    return {**metadata, "labels": {**(metadata.get("labels") or {}), **(options.get("labels") or {})}}
+
+
+def _unknown(
+    authority: Authority, leaves: Sequence[Mapping[str, Any]], live: Mapping[str, Mapping[str, Any]],
+    metadata: Mapping[str, Any], problem: str,
+) -> Iterator[Issued]:  # fmt: skip
+    """In check mode nobody makes the authority that all depends on."""
+    yield Issued(authority.secret, AUTHORITY, _secret(authority.secret, None, (), metadata, live), problem, LATER)
+    for each in leaves:
+        definition = _secret(each["secret"], None, (), _labelled(metadata, each), live)
+        yield Issued(each["secret"], each["kind"], definition, "its authority is new", LATER)
+
+
+def _secret(
+    name: str, pair: Pair | None, roots: Sequence[bytes], metadata: Mapping[str, Any],
+    live: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:  # fmt: skip
+    values = {
+        "ca.crt": b"".join(roots) or None,
+        "tls.crt": pair.certificate if pair else None,
+        "tls.key": pair.key if pair else None,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, **metadata},
+        # The type of a Secret never changes; one that was brought along may be kubernetes.io/tls.
+        "type": (live.get(name) or {}).get("type") or "Opaque",
+        "data": {key: LATER if value is None else base64.b64encode(value).decode() for key, value in values.items()},
+    }
+
+
+def pair_of(secret: Mapping[str, Any] | None, certificate: str = "tls.crt", key: str = "tls.key") -> Pair | None:
+    found = value_of(secret, certificate), value_of(secret, key)
+    return Pair(*found) if all(found) else None
+
+
+def value_of(secret: Mapping[str, Any] | None, key: str) -> bytes:
+    text = ((secret or {}).get("data") or {}).get(key) or ""
+    try:
+        return base64.b64decode(text)
+    except ValueError:
+        return b""
