@@ -53,6 +53,22 @@ def _said(wanted: Mapping[str, Any], keys: Mapping[str, str], pair: Pair, roots:
         yield f"{keys['tls.crt']}: it must be valid for {', '.join(lacking)}; it is for {', '.join(names) or 'no name'}"
 
 
+def strangers(given: Sequence[tuple[Mapping[str, Any], Mapping[str, bytes]]], now: datetime) -> list[str]:
+    """Who would not accept whom: a standby verifies the server's chain, and the server the standby's, each by its own
+    `ca.crt`. `given` has each one's `wanted` and the Secret's data, both without problems."""
+    texts = list[str]()
+    for wanted, data in given:
+        chain = valid_certificates(data[wanted["items"]["tls.crt"]], now)
+        for other, others in given:
+            key = other["items"]["ca.crt"]
+            if other is not wanted and not _leads_to(chain, valid_certificates(others[key], now)):
+                texts.append(
+                    f"{other['variable']}: Secret {other['secret']}, {key}: it lacks the authority of Secret "
+                    f"{wanted['secret']}, whose certificate is presented there"
+                )
+    return texts
+
+
 def _leads_to(chain: Sequence[bytes], roots: Sequence[bytes]) -> bool:
     """Whether the first certificate is signed, perhaps through others of the chain, by one of the roots."""
     if not chain:

@@ -164,13 +164,16 @@ def _touch(api: Api, wanted: Wanted, expected: Sequence[Expected]) -> None:
 def _brought_along(api: Api, wanted: Wanted, now: datetime) -> tuple[list[Issued], Wanted]:
     """Certificates, and perhaps an authority, that are others' to renew. Raises Refused naming all that is wrong."""
     texts, found = list[str](), list[Issued]()
+    sound = list[tuple[Mapping[str, Any], Mapping[str, bytes]]]()
     for each in wanted.custom:
         secret = _secret(api, wanted, each["secret"])
         data = {key: value_of(secret, key) for key in (secret.get("data") or {})} if secret else None
         problems = brought.problems(each, data, now)
         texts += problems
         if data and not problems:
+            sound.append((each, data))
             found.append(_custom(each, data))
+    texts += brought.strangers(sound, now)
     if wanted.authority_secret:
         pair = next(
             (p for names in AUTHORITY_KEYS if (p := pair_of(_secret(api, wanted, wanted.authority_secret), *names))),

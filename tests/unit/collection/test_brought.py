@@ -75,6 +75,16 @@ def test_replication_is_by_its_user() -> None:
     assert not brought.problems(client, data(x509.Leaf("pgherd_replication", server=False, client=True)), NOW)
 
 
+def test_both_must_accept_each_other() -> None:
+    server, client = cluster(**CUSTOM)["custom_certificates"]
+    mine = data(x509.Leaf("pgherd_replication", server=False, client=True))
+    assert brought.strangers([(server, data()), (client, mine)], NOW) == []
+    made = x509.new_leaf(OTHER, x509.Leaf("pgherd_replication", server=False, client=True), NOW, 90 * DAY)
+    both = {"tls.crt": made.certificate, "tls.key": made.key, "ca.crt": OTHER.certificate + ROOT.certificate}
+    (text,) = brought.strangers([(server, data()), (client, both)], NOW)
+    assert text.startswith("postgres_custom_tls_secret: Secret ours, ca.crt: it lacks the authority of Secret ours-too")
+
+
 def test_none_is_issued_in_its_place_and_pods_mount_it() -> None:
     items = [{"key": "cert", "path": "tls.crt"}]
     declared = cluster(**CUSTOM | {"custom_tls_secret": {"name": "ours", "items": items}})

@@ -32,6 +32,6 @@ def _current(layout: Layout, what: str, replication: bool) -> None:
     target, usage = (layout.keys, Usage.CLIENT) if replication else (layout.served, Usage.SERVER)
     try:
         take.take(source, target, usage)
-    except Unusable as error:
+    except (Unusable, OSError) as error:
         if not (target / "tls.key").exists():
             raise PostgresError(f"{what} in {source}: {error}") from None
