@@ -30,8 +30,9 @@ _CUSTOM = {"server": "postgres_custom_tls_secret", "replication": "postgres_cust
 
 
 def certificates(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
-    """`certificates` and `custom_certificates` as the module `pki` takes them, its other options as `pki`, and
-    `certificate_volumes` by member's pod."""
+    """`certificates` and `custom_certificates` as the module `pki` takes them, its other options as `pki`,
+    `certificate_volumes` by member's pod, and `certificate_secrets`: never pruned, since pods that are yet to be replaced
+    may mount them."""
     days = _days(values, problems)
     names = certificate_names(values["postgres_certificate_names"], problems)
     authority = values["postgres_authority_secret"]
@@ -47,6 +48,7 @@ def certificates(values: Mapping[str, Any], cluster: Mapping[str, Any], problems
     return {
         "certificates": [each for each in issued if each["kind"] not in custom],
         "custom_certificates": [_checked(kind, each, cluster) for kind, each in custom.items()],
+        "certificate_secrets": [f"{cluster['name']}-ca", *(each["secret"] for each in issued)],
         "certificate_volumes": _volumes(issued, custom, cluster),
         "pki": {"authority_secret": authority or "", "renew": renew, **days},
     }
