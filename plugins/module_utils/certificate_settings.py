@@ -31,7 +31,7 @@ _CUSTOM = {"server": "postgres_custom_tls_secret", "replication": "postgres_cust
 
 def certificates(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
     """`certificates` and `custom_certificates` as the module `pki` takes them, its other options as `pki`,
-    `certificate_volumes` by member's pod, and `certificate_secrets`: never pruned, since pods that are yet to be replaced
+    `certificate_volumes` by member's pod, and `certificate_secrets`: never pruned, as pods that were not replaced yet
     may mount them."""
     days = _days(values, problems)
     names = certificate_names(values["postgres_certificate_names"], problems)

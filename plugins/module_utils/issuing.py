@@ -19,7 +19,7 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from .difference import LATER
 from .x509 import (
@@ -177,8 +177,11 @@ def _all_trust(members: Sequence[Member], root: str, leaves: Sequence[Mapping[st
     return all(root in (member.said.get(kind) or {}).get("trusts", ()) for member in members for kind in kinds)
 
 
-Made = tuple[Pair | None, str]
-"""The pair (None: it would be made), and why it is another than before."""
+class Made(NamedTuple):
+    """A leaf as it should be (None: it would be made), and why it is another than before."""
+
+    pair: Pair | None
+    reason: str
 
 
 def _leaf(
@@ -188,8 +191,8 @@ def _leaf(
     leaf: Leaf = leaf_of(options)
     reason = leaf_problem(pair, signer, leaf, now) or (ASKED if options["kind"] in policy.renew else "")
     if not reason or (not ready and not unusable(pair)):
-        return pair, ""
-    return (new_leaf(signer, leaf, now, policy.leaf_life) if generate else None), reason
+        return Made(pair, "")
+    return Made(new_leaf(signer, leaf, now, policy.leaf_life) if generate else None, reason)
 
 
 def _all_use(
