@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgherd.model.access import Code, Report, Said
+from pgherd.model.certificate import CertificateState
 from pgherd.model.member import MemberStatus, Peer, Pod
 from pgherd.model.parameters import Change
 from pgherd.model.promises import Question, Verdict
@@ -139,6 +140,19 @@ def test_metrics_count_users_where_they_are_kept() -> None:
     assert 'pgherd_users_repaired{cluster="demo",member="demo-a-0"} 3.0' in lines
     with client(Source(REPLICA)) as rest:
         assert "pgherd_users" not in rest.get("/metrics").text
+
+
+def test_metrics_have_a_series_for_each_certificate() -> None:
+    kinds = {"server": CertificateState("aa", (), 1798761600), "rest": CertificateState("bb", (), None, "expired")}
+    with client(Source(replace(REPLICA, certificates=kinds))) as rest:
+        lines = rest.get("/metrics").text.splitlines()
+    shown = {line.split(" ")[0]: float(line.split(" ")[1]) for line in lines if line.startswith("pgherd_certificate_")}
+    assert shown == {
+        f'pgherd_certificate_{name}{{cluster="demo",kind="{kind}",member="demo-b-0"}}': value
+        for name, kind, value in [
+            ("expiry_timestamp_seconds", "server", 1798761600), ("current", "server", 1), ("current", "rest", 0),
+        ]
+    }  # fmt: skip
 
 
 def test_metrics_leave_out_what_nobody_knows() -> None:

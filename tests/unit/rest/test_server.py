@@ -228,6 +228,8 @@ async def test_peers_answer_and_connections_are_kept(folder: Path, tmp_path: Pat
         AUTHORITY.write(own, "demo-b-0")
         assert await client.ask([pod()]) == {"demo-a-0": PRIMARY}, "renewed certificates"
         assert len(rest.connections) == 2
+        (own / "tls.key").write_text("half written")
+        assert await client.ask([pod()]) == {"demo-a-0": PRIMARY}, "those before are kept"
         await client.aclose()
 
 

@@ -73,7 +73,7 @@ def certificates(
     )
     for kind, each in sorted(kinds.items()):
         if each.expires is not None:
-            ends.add_metric([*values, kind], each.expires)
+            ends.add_metric([*values, kind], float(each.expires))
         well.add_metric([*values, kind], float(not each.refused))
     yield ends
     yield well
