@@ -77,7 +77,9 @@ def _custom(kind: str, values: Mapping[str, Any], problems: Problems) -> dict[st
     variable = _CUSTOM[kind]
     if values[variable] in ({}, None, ""):
         return None
-    fields = problems.fields(variable, values[variable], ("name", "items"))
+    fields = problems.fields(variable, values[variable], ("name", "items", "optional"))
+    if fields.get("optional"):
+        problems.add(f"{variable}.optional", fields["optional"], "must be false: nothing can be served without it")
     name = problems.pattern(f"{variable}.name", fields.get("name"), DNS_NAME, DNS_RULE)
     keys = {file: file for file in FILES}
     for index, entry in enumerate(problems.sequence(f"{variable}.items", fields.get("items") or [])):

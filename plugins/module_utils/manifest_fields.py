@@ -36,7 +36,6 @@ _POOLER = "this version has no pooler"
 _MONITORING = "this version has no exporter of its own; the agents' REST API serves metrics"
 _SOURCE = "this version cannot begin from a backup, another cluster or existing volumes"
 _STANDBY = "this version has no standby clusters"
-_TLS = "this version issues its certificates itself"
 _GROW = "volumes grow when their declared size grows, never by themselves"
 _CLAIM = "claims are found by size and class only"
 _PLAY = "the play and the agents do this; see docs/operations.md"
@@ -132,8 +131,6 @@ def _apart() -> Iterator[Field]:
     yield Field("spec.standby.enabled", harmless=(False,), reason=_STANDBY)
     for name in ("host", "port", "repoName"):
         yield Field(f"spec.standby.{name}", reason=_STANDBY)
-    yield Field("spec.customTLSSecret", reason=_TLS)
-    yield Field("spec.customReplicationTLSSecret", reason=_TLS)
     yield Field(
         "spec.databaseInitSQL", reason="this version runs no SQL of yours; give the users what they need to do it"
     )
@@ -177,6 +174,8 @@ def _fields() -> Iterator[Field]:
     yield from _service("spec.replicaService", "postgres_replica_service")
     yield Field("spec.disableDefaultPodScheduling", "postgres_default_scheduling", convert=inverted)
     yield Field("spec.supplementalGroups", "postgres_supplemental_groups")
+    yield Field("spec.customTLSSecret", "postgres_custom_tls_secret")
+    yield Field("spec.customReplicationTLSSecret", "postgres_custom_replication_tls_secret")
     yield from _apart()
 
 

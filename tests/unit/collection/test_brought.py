@@ -90,7 +90,7 @@ def test_none_is_issued_in_its_place_and_pods_mount_it() -> None:
     declared = cluster(**CUSTOM | {"custom_tls_secret": {"name": "ours", "items": items}})
     assert {each["kind"] for each in declared["certificates"]} == {"rest"}
     (pod, *_) = (each for each in rendered(declared)[0] if each["kind"] == "StatefulSet")
-    (volume,) = (each for each in pod["spec"]["template"]["spec"]["volumes"] if each["name"] == "certificates")
+    (volume,) = (each for each in pod["spec"]["template"]["spec"]["volumes"] if each["name"] == "cert-volume")
     mounted = {
         item["path"]: (source["secret"]["name"], item["key"])
         for source in volume["projected"]["sources"]

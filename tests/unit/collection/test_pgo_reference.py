@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.pgherd.postgres.plugins.module_utils.certificates import issue
 from ansible_collections.pgherd.postgres.plugins.module_utils.declaration import declare
+from ansible_collections.pgherd.postgres.plugins.module_utils.issuing import Authority, Policy, issue
 from ansible_collections.pgherd.postgres.plugins.module_utils.names import PGO_PREFIX
 from ansible_collections.pgherd.postgres.plugins.module_utils.users import secret
 
@@ -88,11 +88,11 @@ def ours(cluster: Mapping[str, Any]) -> set[str]:
     """Facts about everything that the play makes, the first member of each set standing for all."""
     applied, once = rendered(dict(cluster))
     certificates = issue(
-        f"{cluster['name']}-ca", "authority", cluster["certificates"], {},
-        {"namespace": cluster["namespace"], "labels": cluster["labels"]}, datetime.now(UTC), False,
-    )  # fmt: skip
+        Authority(f"{cluster['name']}-ca", "authority"), cluster["certificates"], {}, (), Policy(),
+        {"namespace": cluster["namespace"], "labels": cluster["labels"]}, datetime.now(UTC), generate=False,
+    ).issued  # fmt: skip
     secrets = [secret(user, None, False) for user in cluster["users"]]
-    objects = [*applied, *once, *(each.definition for each in certificates), *secrets]
+    objects = [*applied, *once, *(each.definition for each in certificates if each.definition), *secrets]
     lines = {line for each in objects for line in facts(row_of(each))}
     for each in cluster["sets"]:
         first, *others = [member["name"] for member in each["members"]]
