@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pgherd.model.access import Report
 from pgherd.model.lease import Holder, Lease
 from pgherd.model.member import MemberStatus, Peer
+from pgherd.model.metrics import Sample
 from pgherd.model.position import Position
 from pgherd.model.promises import Question, Verdict
 from pgherd.model.request import Request, Stage, Verb
@@ -70,6 +71,10 @@ class Source:
     report: Report | None = None
     kept: Mapping[str, Any] = field(default_factory=dict)
     changes: list[tuple[Mapping[str, Any], bool, str]] = field(default_factory=list)
+    members: int = 3
+    age: float | None = 1.5
+    counted: list[Sample] = field(default_factory=list)
+    measured: list[Sample] = field(default_factory=list)
 
     def stored(self) -> Mapping[str, Any]:
         return self.kept
@@ -79,6 +84,15 @@ class Source:
         if self.trouble is not None:
             raise self.trouble
         return {**self.kept, **body}
+
+    async def measure(self) -> list[Sample]:
+        return self.measured
+
+    def lease_age(self) -> float | None:
+        return self.age
+
+    def counts(self) -> list[Sample]:
+        return self.counted
 
     def promise(self, asked: Question) -> Verdict:
         self.asked.append(asked)

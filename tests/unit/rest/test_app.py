@@ -30,7 +30,7 @@ class Certified:
 
 
 def client(source: Source, certified: bool = False) -> TestClient:
-    built = app.build(source, source.promise, source.ask, source.change)
+    built = app.build(source, source.promise, source.ask, source.change, source.measure)
     return TestClient(Certified(built) if certified else built)
 
 
@@ -116,7 +116,7 @@ def test_metrics() -> None:
     assert f'pgherd_info{{{names},version="0.1.0"}} 1.0' in lines
     for name, value in [
         ("up", 1.0), ("primary", 0.0), ("streaming", 1.0), ("lag_bytes", MB), ("replay_lag_bytes", 4 * MB),
-        ("lease_epoch", 3.0), ("lease_seconds_left", 0.0), ("timeline", 2.0),
+        ("lease_epoch", 3.0), ("lease_remaining_seconds", 0.0), ("timeline", 2.0),
     ]:  # fmt: skip
         shown = next(line for line in lines if line.startswith(f"pgherd_{name}{{"))
         assert shown.startswith(f"pgherd_{name}{{{names}}}") and float(shown.split()[1]) == value

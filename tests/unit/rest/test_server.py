@@ -43,7 +43,7 @@ class Running:
 
 
 def built(source: Source) -> Starlette:
-    return build(source, source.promise, source.ask, source.change)
+    return build(source, source.promise, source.ask, source.change, source.measure)
 
 
 @contextlib.asynccontextmanager

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import msgspec
+import pytest
 from tests.unit.runtime.stand_ins import Bench, reached
 
 from pgherd.model.actions import Loser, Reason, WriteLease
@@ -31,6 +32,33 @@ def test_an_entry_is_appended_once_and_a_hundred_are_kept() -> None:
     assert text is not None
     assert [entry["epoch"] for entry in json.loads(text)] == list(range(5, KEPT + 5))
     assert append(text, receipt(50)) is None
+
+
+@pytest.mark.parametrize(
+    ("origin", "code", "expected"),
+    [
+        ("demo-1", "handover", "switchover"),
+        ("demo-1", "released", "switchover"),
+        ("demo-1", "lease-expired", "failover"),
+        ("demo-1", "container-dead", "failover"),
+        ("demo-0", "predecessor-dead", "in_place"),
+        ("demo-0", "handover-untaken", "in_place"),
+    ],
+)
+def test_changes_of_the_leader_are_counted_by_kind_for_ever(origin: str, code: str, expected: str) -> None:
+    text: str | None = None
+    for epoch in range(KEPT + 5):
+        text = append(text, receipt(epoch))
+    one = msgspec.structs.replace(receipt(KEPT + 5), origin=End(origin, 1, "0/0"), reason=Reason(code, ""))
+    counts = json.loads(append(text, one) or "")[-1]["changes"]
+    assert counts == {"failover": KEPT + 5 + (expected == "failover")} | (
+        {} if expected == "failover" else {expected: 1}
+    )
+
+
+def test_an_edited_count_is_begun_anew() -> None:
+    text = append('[{"epoch": 1, "changes": {"failover": "many", "switchover": 2}}]', receipt(2))
+    assert json.loads(text or "")[-1]["changes"] == {"switchover": 2, "failover": 1}
 
 
 def test_an_unreadable_history_is_begun_anew() -> None:
@@ -67,6 +95,7 @@ async def test_a_failover_from_detection_to_first_write(tmp_path: Path) -> None:
         "reason": {"code": "take-expired", "text": "the lease of demo-1 has ended"},
         "at_risk_bytes": 72,
         "losers": [{"member": "demo-2", "why": "behind"}],
+        "changes": {"failover": 1},
     }
     assert json.loads(bench.output.getvalue().splitlines()[-1])["code"] == "receipt"
 

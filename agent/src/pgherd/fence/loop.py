@@ -43,6 +43,8 @@ class Fence:
         self.terminating: float | None = None
         """Boot time of SIGTERM."""
         self.overdue_since: float | None = None
+        self.kills = 0
+        """PostgreSQLs that were killed because their deadline had passed."""
         self._victim: int | None = None
         self._passed = (0.0, 0.0)
         """The postmaster that the present deadline kills; that deadline and its lease's end."""
@@ -138,6 +140,7 @@ class Fence:
         self._killing = False
         if self.overdue_since is not None and self._victim:
             deadline, lease_end = self._passed
+            self.kills += 1
             self.log(
                 "fence_killed", postgres=self._victim, deadline=deadline, killed_at=boottime(), lease_ends_at=lease_end
             )

@@ -107,6 +107,7 @@ def _state(fence: Fence, request: dict[str, Any]) -> dict[str, Any]:
         "armed": fence.mapping.deadline > boottime(),
         "paused": fence.mapping.paused,
         "overdue": fence.overdue_since is not None,
+        "kills": fence.kills,
     }
 
 

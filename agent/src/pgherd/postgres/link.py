@@ -35,6 +35,8 @@ class FenceState(msgspec.Struct, frozen=True):
     """The last killing pass was empty and nothing was started since."""
     writable: bool
     """Started writable (a promoted standby is not)."""
+    kills: int = 0
+    """How often the fence killed a PostgreSQL whose deadline had passed, in this container's life."""
 
 
 class FenceLink:
@@ -174,6 +176,7 @@ class FenceLink:
             overdue=answer["overdue"],
             dead=answer["dead"],
             writable=answer["writable"],
+            kills=answer["kills"],
         )
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 from pgherd.model.mapping import boottime
+from pgherd.model.metrics import Sample
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings
@@ -40,6 +41,7 @@ from pgherd.postgres.initialise import initialise
 from pgherd.postgres.layout import Layout, environment
 from pgherd.postgres.link import FenceLink
 from pgherd.postgres.making import Making, Report
+from pgherd.postgres.measure.gather import Gatherer
 from pgherd.postgres.observe import Observer
 from pgherd.postgres.probe import Prober
 from pgherd.postgres.promote import choose_timeline, promote
@@ -69,6 +71,7 @@ class PostgresServer:
         self._observer = Observer(self.layout, settings, link)
         self._prober = Prober(self.layout)
         self._slots = Slots(self.layout)
+        self._gatherer = Gatherer(self.layout, link)
         self._applier = Applier(self.layout, settings, identity, link)
         self._prepared = self._roles_there = False
         self._withheld = False
@@ -98,6 +101,10 @@ class PostgresServer:
     async def probe(self, limit: float = 3.0) -> Health:
         """Proof of health: a new connection and a durable write, `limit` seconds each (retry_timeout)."""
         return await self._prober.probe(limit)
+
+    async def statistics(self) -> tuple[Sample, ...]:
+        """For `/metrics`: whatever PostgreSQL answers within gather.LIMIT."""
+        return await self._gatherer.gather()
 
     async def connection(self, database: str = "postgres") -> Connection:
         """A new superuser connection over the local socket, rows as dicts, autocommit. The caller closes it."""

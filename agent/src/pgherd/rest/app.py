@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pgherd.model.promises import Question
 from pgherd.rest import asking, configuring, documents
 from pgherd.rest.health import RULES, BadQuery, Rule, Seen
-from pgherd.rest.source import Promiser, StatusSource
+from pgherd.rest.source import Measure, Promiser, StatusSource
 
 LARGEST = 64 * 1024
 """Bytes of a question; one with a hundred unanswered writes has 4,000."""
@@ -34,14 +34,16 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def build(
-    source: StatusSource, answer: Promiser, ask: asking.Ask, change: configuring.Change, port: int = 5432
-) -> Starlette:
-    """`answer` gives or refuses promises, `ask` carries requests, `change` the configuration; PostgreSQL's `port`."""
+    source: StatusSource, answer: Promiser, ask: asking.Ask, change: configuring.Change, measure: Measure,
+    port: int = 5432,
+) -> Starlette:  # fmt: skip
+    """`answer` gives or refuses promises, `ask` carries requests, `change` the configuration, `measure` asks PostgreSQL
+    for its statistics; `port` is PostgreSQL's."""
     routes = [_route(path, _health(source, rule)) for path, rule in RULES.items()]
     for path, body in _bodies(source, port).items():
         routes.append(_route(path, _document(body)))
     routes.append(_route("/member", _member(source)))
-    routes.append(_route("/metrics", _metrics(source)))
+    routes.append(_route("/metrics", _metrics(source, measure)))
     routes += asking.routes(ask, lambda request: _certified(request.scope))
     routes += configuring.routes(change, lambda request: _certified(request.scope))
     routes.append(Route("/promise", _promise(answer), methods=["POST"]))
@@ -150,10 +152,10 @@ def _promise(answer: Promiser) -> Endpoint:
     return respond
 
 
-def _metrics(source: StatusSource) -> Endpoint:
+def _metrics(source: StatusSource, measure: Measure) -> Endpoint:
     async def answer(request: Request) -> Response:
         from pgherd.rest import metrics
 
-        return Response(metrics.render(source), media_type=metrics.CONTENT_TYPE)
+        return Response(metrics.render(source, await measure()), media_type=metrics.CONTENT_TYPE)
 
     return answer

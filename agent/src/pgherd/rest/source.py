@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pgherd.model.access import Report
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Peer
+from pgherd.model.metrics import Sample
 from pgherd.model.promises import Question, Verdict
 from pgherd.model.settings import Configuration
 
 Promiser = Callable[[Question], Verdict]
 """Gives a promise, or says why not; returns at once."""
+Measure = Callable[[], Awaitable[Iterable[Sample]]]
+"""PostgreSQL's own statistics, bounded: for `/metrics`."""
 
 
 class StatusSource(Protocol):
@@ -55,6 +58,16 @@ class StatusSource(Protocol):
 
     def streamed_ago(self) -> float | None:
         """Seconds since this server was last seen streaming from a holder (health.streams_from_holder); None: never."""
+
+    @property
+    def members(self) -> int:
+        """How many are declared."""
+
+    def lease_age(self) -> float | None:
+        """Seconds since the newest record was sent (its holder) or first seen (the others); None without one."""
+
+    def counts(self) -> Iterable[Sample]:
+        """What this agent has done since it started."""
 
     def decided_ago(self) -> float:
         """Seconds since the last decision ended."""

@@ -74,6 +74,7 @@ from pgherd.runtime.slots import Slots
 from pgherd.runtime.state import State
 from pgherd.runtime.status import Status
 from pgherd.runtime.synchronous import Requirement
+from pgherd.runtime.tally import DECISIONS
 from pgherd.runtime.tasks import Tasks
 from pgherd.runtime.upkeep import Following, Initialize, Reload, Role
 from pgherd.runtime.watchers import watch_config, watch_lock, watch_pods
@@ -193,6 +194,7 @@ class Agent:
 
     def _exited(self, pid: int, status: int) -> None:
         """The fence's word that PostgreSQL's first process ended: known in milliseconds."""
+        self.state.tally.exited(status)
         self._log.info("postgres-exited", f"process {pid} ended with status {status}", pid=pid, status=status)
         self.state.look.ring()
 
@@ -229,6 +231,7 @@ class Agent:
             self._carry_out(decision)
             self.slots.order(orders(view, now))
             state.decided = self._clock()
+            state.tally.add(DECISIONS)
             await asyncio.sleep(SHORTEST)
             await state.decide.wait(self._pause(decision))
 

@@ -7,7 +7,9 @@ agent had begun is kept in a file beside the container's, so that its restart in
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -52,6 +54,27 @@ class Receipt(msgspec.Struct, frozen=True, rename={"origin": "from", "target": "
     first_write: str = ""
     at_risk_bytes: int = 0
     losers: tuple[Loser, ...] = ()
+    changes: Mapping[str, int] = {}
+    """How many of each kind (`kind`) the cluster has seen, this one included: the history forgets, this does not."""
+
+
+PLANNED = frozenset({"handover", "released"})
+"""Reasons of a take that its holder had agreed to."""
+
+
+def kind(receipt: Receipt) -> str:
+    """switchover: the holder gave the lease up; in_place: it was the same member; else a failover."""
+    if receipt.origin is not None and receipt.target is not None and receipt.origin.member == receipt.target.member:
+        return "in_place"
+    return "switchover" if receipt.reason.code in PLANNED else "failover"
+
+
+def counted(receipt: Receipt, last: Any) -> Receipt:
+    """With the counts of the receipt before it, and itself."""
+    before = last.get("changes") if isinstance(last, dict) else None
+    changes = {name: count for name, count in before.items() if type(count) is int} if isinstance(before, dict) else {}
+    own = kind(receipt)
+    return msgspec.structs.replace(receipt, changes={**changes, own: changes.get(own, 0) + 1})
 
 
 def append(history: str | None, receipt: Receipt) -> str | None:
@@ -63,6 +86,7 @@ def append(history: str | None, receipt: Receipt) -> str | None:
         entries, epochs = [], []
     if receipt.epoch in epochs:
         return None
+    receipt = counted(receipt, msgspec.json.decode(entries[-1]) if entries else None)
     entries.append(msgspec.Raw(msgspec.json.encode(receipt)))
     return msgspec.json.encode(entries[-KEPT:]).decode()
 

@@ -26,6 +26,7 @@ from pgherd.model.view import Failure, Task, TaskKind, View, forgiven
 from pgherd.runtime import cut_off
 from pgherd.runtime.container import Container
 from pgherd.runtime.log import Changing, Log
+from pgherd.runtime.tally import Tally
 from pgherd.runtime.waiting import Bell
 
 FAILURES = 16
@@ -100,6 +101,7 @@ class State:
         self.streamed: float | None = None  # observer: when it was last seen streaming
         self.decided = 0.0  # agent: when the last decision ended
         self.reason = Reason("starting", "the agent has just started")  # agent
+        self.tally = Tally()  # whoever does what it counts
         self.refused = ""  # watchers: why the configuration's text is not in force
         self._bad_configuration = Changing(log, "error", "configuration-refused")
 

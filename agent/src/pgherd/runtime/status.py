@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from pgherd.model import knowledge as k
 from pgherd.model.access import Report
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Peer
+from pgherd.model.metrics import Sample
 from pgherd.model.server import Process, Server
 from pgherd.model.settings import Configuration, InvalidSetting
 from pgherd.postgres.change import document
@@ -97,6 +99,19 @@ class Status:
         """Seconds since this server was last seen streaming; None when it never was."""
         streamed = self._state.streamed
         return None if streamed is None else max(0.0, self._clock() - streamed)
+
+    @property
+    def members(self) -> int:
+        return len(self._state.settings.members)
+
+    def lease_age(self) -> float | None:
+        known = self._state.knowledge
+        if known.record is None:
+            return None
+        return max(0.0, self._clock() - (k.renewed_at(known) if known.held is not None else known.first_seen))
+
+    def counts(self) -> Iterable[Sample]:
+        return self._state.tally.samples()
 
     def decided_ago(self) -> float:
         return self._clock() - self._state.decided

@@ -39,6 +39,7 @@ from pgherd.runtime import hooks
 from pgherd.runtime.log import Log
 from pgherd.runtime.ports import Clock, Postgres
 from pgherd.runtime.state import State
+from pgherd.runtime.tally import DONE, FAILED, REPLACED, TASK_SECONDS, TASKS
 
 HOUR = 3600.0
 CHECKPOINT = 20.0
@@ -121,11 +122,14 @@ class Tasks:
             async with asyncio.timeout(limit):
                 await work
         except asyncio.CancelledError:
+            self._count(task, REPLACED)
             self._ended(getattr(action, "request", ""), "something that could not wait took its place")
             raise
         except Exception as error:  # a task's failure is an observation, whatever it was
+            self._count(task, FAILED)
             self._ended(getattr(action, "request", ""), self._failed(task, error))
         else:
+            self._count(task, DONE)
             self._ended(getattr(action, "request", ""), "")
             took = self._clock() - task.started
             self._log.info("task-done", f"{task.kind.value} took {took:.2f} s", seconds=round(took, 3))
@@ -141,6 +145,10 @@ class Tasks:
             if self._state.task is task:
                 self._state.task = None
                 self._state.decide.ring()
+
+    def _count(self, task: Task, outcome: str) -> None:
+        self._state.tally.add(TASKS, task.kind.value, outcome)
+        self._state.tally.add(TASK_SECONDS, task.kind.value, by=max(0.0, self._clock() - task.started))
 
     def _failed(self, task: Task, error: Exception) -> str:
         text = str(error) or type(error).__name__

@@ -48,7 +48,7 @@ def wire(settings: Settings, identity: Identity, link: FenceLink, run: Path, log
     async def serve_rest(status: Status) -> None:
         asking = asker(agent.requests, identity.member, time.time)
         change = changer(agent.state, parts.stores.config, log)
-        app = build(status, agent.promises.answer, asking, change, settings.postgres.port)
+        app = build(status, agent.promises.answer, asking, change, server.statistics, settings.postgres.port)
         await serve(app, settings.rest, tls, rest_trouble)
 
     async def certify(state: State, tasks: Tasks) -> None:

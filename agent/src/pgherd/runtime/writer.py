@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from pgherd.kubernetes.store import Conflict, LockStore, Refused, Unanswered
+from pgherd.kubernetes.store import Conflict, LockSeen, LockStore, Refused, Unanswered
 from pgherd.model import knowledge as k
 from pgherd.model.actions import Reason, WriteLease
 from pgherd.model.knowledge import Attempt, Knowledge, WriteKind
@@ -23,6 +23,7 @@ from pgherd.runtime.lock import Lock
 from pgherd.runtime.log import Changing, Log, wall
 from pgherd.runtime.ports import Clock
 from pgherd.runtime.state import State
+from pgherd.runtime.tally import CONFIRMED, CONFLICT, REFUSED, UNANSWERED, WRITE_SECONDS, WRITES
 
 SHORTEST = 0.3
 """Seconds that a write is given at least."""
@@ -134,23 +135,34 @@ class Writer:
 
     async def _send(self, attempt: Attempt, record: Lease, limit: float) -> bool:
         """The request and its outcome; returns whether there is no reason to pause before the next one."""
+        began, tally, kind = self._clock(), self._state.tally, attempt.kind.value
         try:
-            began = self._clock()
-            self._lock.saw(await self._store.write(record, attempt.version, limit), began)
+            self._lock.saw(await self._timed(record, attempt, limit), began)
+            tally.add(WRITES, kind, CONFIRMED)
         except Conflict as error:
+            tally.add(WRITES, kind, CONFLICT)
             self._lock.excluded(attempt.nonce)
             self._trouble(f"somebody else wrote the lock object first: {error}")
             return await self._lock.refresh(limit)
         except Refused as error:
+            tally.add(WRITES, kind, REFUSED)
             self._lock.excluded(attempt.nonce)
             self._trouble(f"the lock object was not written: {error}")
             if error.status == 404:
                 await self._lock.refresh(limit)  # it is gone: whoever wrote it last makes it again
             return False
         except Unanswered as error:
+            tally.add(WRITES, kind, UNANSWERED)
             self._trouble(f"a write of the lock object has no answer: {error}")
             return await self._lock.refresh(limit) and self._confirmed(attempt)
         return True
+
+    async def _timed(self, record: Lease, attempt: Attempt, limit: float) -> LockSeen:
+        began = self._clock()
+        try:
+            return await self._store.write(record, attempt.version, limit)
+        finally:
+            self._state.tally.add(WRITE_SECONDS, by=max(0.0, self._clock() - began))
 
     def _excluded(self, attempt: Attempt) -> bool:
         """Neither read back nor possible any more."""
