@@ -38,11 +38,11 @@ demo-down: setup ## end the demo's lab and delete its state
 
 .PHONY: test
 test: setup ## everything that must pass, in order, with one summary
-	@tools/as-root.sh $(BIN)/python -m tests.doors lint unit simulation ha cluster molecule
+	@tools/as-root.sh $(BIN)/python -m tests.doors lint unit rules simulation ha cluster molecule
 
 .PHONY: test-long
 test-long: setup ## the same, with all seeds, all mutants and the slow faults
-	@tools/as-root.sh $(BIN)/python -m tests.doors lint unit simulation-long mutants ha ha-long cluster molecule cluster-long
+	@tools/as-root.sh $(BIN)/python -m tests.doors lint unit rules simulation-long mutants ha ha-long cluster molecule cluster-long
 
 .PHONY: lint
 lint: setup ## formatting, types, layers, playbooks
@@ -51,6 +51,10 @@ lint: setup ## formatting, types, layers, playbooks
 .PHONY: test-unit
 test-unit: setup ## pure functions, in seconds, no root
 	@$(BIN)/python -m tests.doors unit
+
+.PHONY: test-rules
+test-rules: setup ## alert rules and dashboard, by Prometheus' own promtool (compiled once), no root
+	@$(BIN)/python -m tests.doors rules
 
 .PHONY: test-simulation
 test-simulation: setup ## the shipped decisions under seeded faults in virtual time, no root

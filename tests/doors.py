@@ -124,6 +124,10 @@ def unit() -> Result:
     return result
 
 
+def rules() -> Result:
+    return pytest("rules", "tests/rules", strict=True)
+
+
 def simulation() -> Result:
     result = pytest("simulation", "tests/simulation")
     newer = newest_environment()
@@ -163,6 +167,7 @@ def molecule() -> Result:
 DOORS: Mapping[str, Callable[[], Result]] = {
     "lint": lint,
     "unit": unit,
+    "rules": rules,
     "simulation": simulation,
     "simulation-long": simulation_long,
     "mutants": mutants,

@@ -17,10 +17,11 @@ from pgherd.postgres.measure.queries import QUERIES
 from tests.ha.fenced import CONFIGURATION, PATIENCE, Fenced, members
 from tests.ha.harness.cluster import Cluster
 from tests.ha.harness.member import Member
+from tests.ha.harness.net import inside
 from tests.ha.harness.wait import eventually
 
 Values = dict[tuple[str, ...], float]
-"""By name without prefix, then label values."""
+"""By name, then label values by the order of their names."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,10 @@ def statistics(member: Fenced) -> Values:
     """Of a round of its own: answers are shown again for KEEP seconds."""
     time.sleep(KEEP + 0.1)
     return {
-        (each["family"]["name"].removeprefix("pgherd_").removeprefix("postgres_"), *each["labels"]): each["value"]
+        (
+            each["family"]["name"].removeprefix("pgherd_").removeprefix("postgres_"),
+            *(value for _, value in sorted(zip(each["family"]["labels"], each["labels"], strict=True))),
+        ): each["value"]
         for each in member.do("statistics")
     }
 
@@ -111,21 +115,28 @@ def test_a_frozen_postgresql_costs_a_scrape_seconds_and_the_agent_nothing(pair: 
     eventually("it answers again", lambda: statistics(primary)["scrape_success",] == 1, 60)
 
 
-def scrape(member: Member) -> Values:
-    """As Prometheus does it: GET over TLS, without a certificate of its own."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with urllib.request.urlopen(f"https://{member.address}:8008/metrics", timeout=30, context=context) as answer:
-        text = answer.read().decode()
+def scrape(cluster: Cluster, member: Member) -> Values:
+    """As Prometheus does it: GET over TLS, with the cluster's authority and no certificate of its own."""
+    context = ssl.create_default_context(cafile=str(cluster.folder / "ca.crt"))
+    context.check_hostname = False
+
+    def ask() -> str:
+        with urllib.request.urlopen(f"https://{member.address}:8008/metrics", timeout=30, context=context) as answer:
+            return str(answer.read().decode())
+
+    text = inside(cluster.network.hub, ask)
     return {
-        (each.name, *(value for name, value in each.labels.items() if name not in ("cluster", "member"))): each.value
+        (
+            each.name,
+            *(value for name, value in sorted(each.labels.items()) if name not in ("cluster", "member")),
+        ): each.value
         for family in text_string_to_metric_families(text)
         for each in family.samples
     }
 
 
 def test_a_failover_is_counted_where_every_member_shows_it(running: Cluster, leader: Member) -> None:
-    before = scrape(leader)
+    before = scrape(running, leader)
     assert before["pgherd_primary",] == before["pgherd_up",] == before["pgherd_postgres_scrape_success",] == 1
     assert before["pgherd_members_declared",] == 3 and before["pgherd_lease_writes_total", "renew", "confirmed"] > 0
     running.vanish(leader)
@@ -135,13 +146,13 @@ def test_a_failover_is_counted_where_every_member_shows_it(running: Cluster, lea
     for member in rest:
         eventually(
             f"{member.name} counts it",
-            lambda member=member: scrape(member)["pgherd_leader_changes_total", "failover"] == 1,
+            lambda member=member: scrape(running, member)["pgherd_leader_changes_total", "failover"] == 1,
             30,
         )
-    after = scrape(new)
-    assert after["pgherd_tasks_total", "promote", "done"] == 1 and after["pgherd_primary",] == 1
+    after = scrape(running, new)
+    assert after["pgherd_tasks_total", "done", "promote"] == 1 and after["pgherd_primary",] == 1
     assert after["pgherd_last_leader_change_duration_seconds",] >= 0
     assert abs(after["pgherd_last_leader_change_timestamp_seconds",] - time.time()) < 600
     other = next(member for member in rest if member is not new)
-    eventually("the other one streams", lambda: scrape(other)["pgherd_streaming",] == 1, 60)
-    assert scrape(other)["pgherd_lag_bytes",] >= 0
+    eventually("the other one streams", lambda: scrape(running, other)["pgherd_streaming",] == 1, 60)
+    assert scrape(running, other)["pgherd_lag_bytes",] >= 0

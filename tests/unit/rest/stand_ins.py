@@ -72,6 +72,7 @@ class Source:
     kept: Mapping[str, Any] = field(default_factory=dict)
     changes: list[tuple[Mapping[str, Any], bool, str]] = field(default_factory=list)
     members: int = 3
+    history_known: bool = True
     age: float | None = 1.5
     counted: list[Sample] = field(default_factory=list)
     measured: list[Sample] = field(default_factory=list)

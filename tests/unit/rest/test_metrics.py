@@ -98,6 +98,11 @@ def test_a_history_that_somebody_edited_silences_nobody() -> None:
         assert ("pgherd_last_leader_change_timestamp_seconds", ()) not in found
 
 
+def test_a_history_that_was_not_read_yet_is_not_one_without_changes() -> None:
+    found = shown(Source(history_known=False))
+    assert not any(name == "pgherd_leader_changes_total" for name, _ in found)
+
+
 def test_patronis_names_say_the_same() -> None:
     started = next(family for family in SERVER.families if family.name == "pgherd_postgres_start_time_seconds")
     source = Source(replace(REPLICA, failsafe=True), measured=[Sample(started, 1767323047.0)])

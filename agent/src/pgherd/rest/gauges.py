@@ -32,13 +32,13 @@ class Now(msgspec.Struct, frozen=True):
     lease_age: float | None
     decided_ago: float
     peers: tuple[Peer, ...]
-    last: Mapping[str, Any]
-    """The newest receipt; empty before the first change of the leader."""
+    last: Mapping[str, Any] | None
+    """The newest receipt; empty before the first change of the leader, None while the history was not read."""
 
     @classmethod
     def of(cls, source: StatusSource) -> Now:
         history = source.history()
-        last = history[-1] if history and isinstance(history[-1], dict) else {}
+        last = history[-1] if history and isinstance(history[-1], dict) else {} if source.history_known else None
         return cls(
             source.member(), source.lease(), source.configuration, source.members, source.lease_age(),
             source.decided_ago(), tuple(source.peers()), last,
@@ -60,14 +60,16 @@ def _row(name: str, text: str, read: Read, kind: Kind = "gauge") -> tuple[Family
     return Family(f"pgherd_{name}", kind, text), read
 
 
-def _instant(receipt: Mapping[str, Any], name: str) -> float | None:
+def _instant(receipt: Mapping[str, Any] | None, name: str) -> float | None:
+    if receipt is None:
+        return None
     try:
         return datetime.datetime.fromisoformat(receipt[name]).timestamp()
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _downtime(receipt: Mapping[str, Any]) -> float | None:
+def _downtime(receipt: Mapping[str, Any] | None) -> float | None:
     detected, writable = _instant(receipt, "detected"), _instant(receipt, "first_write")
     return None if detected is None or writable is None else max(0.0, writable - detected)
 
@@ -205,9 +207,10 @@ def samples(now: Now) -> Iterator[Sample]:
     yield Sample(REASON, 1.0, (now.status.code,))
     for peer in now.peers:
         yield Sample(PEER, float(peer.status is not None), (peer.pod.member,))
-    counted = now.last.get("changes")
-    for kind in CHANGES:
-        yield Sample(LEADER_CHANGES, float(counted.get(kind, 0)) if isinstance(counted, dict) else 0.0, (kind,))
+    if now.last is not None:
+        counted = now.last.get("changes")
+        for kind in CHANGES:
+            yield Sample(LEADER_CHANGES, float(counted.get(kind, 0)) if isinstance(counted, dict) else 0.0, (kind,))
     for name, slot in sorted(now.status.slots.items()):
         yield Sample(SLOT_POSITION, float(slot.position), (name, slot.kind))
         yield Sample(SLOT_KEPT, float(slot.state == "kept"), (name, slot.kind, slot.state))

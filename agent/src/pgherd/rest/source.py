@@ -50,6 +50,10 @@ class StatusSource(Protocol):
     def peers(self) -> Sequence[Peer]:
         """The other members, as far as this one knows them."""
 
+    @property
+    def history_known(self) -> bool:
+        """Whether the history was read since this agent started: before that, none is no news."""
+
     def history(self) -> list[Any]:
         """The receipts of annotation `history`, newest last."""
 

@@ -116,6 +116,10 @@ class Status:
     def decided_ago(self) -> float:
         return self._clock() - self._state.decided
 
+    @property
+    def history_known(self) -> bool:
+        return self._state.config_seen is not None and bool(self._state.config_seen.version)
+
     def history(self) -> list[Any]:
         text = self._state.config_seen.history if self._state.config_seen else None
         try:

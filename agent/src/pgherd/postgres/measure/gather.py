@@ -31,7 +31,7 @@ STATEMENT = 1500
 """Milliseconds for each query, enforced by the server."""
 OPTIONS = (
     f"-c role=pg_monitor -c default_transaction_read_only=on -c statement_timeout={STATEMENT} -c lock_timeout=100"
-    " -c search_path=pg_catalog"
+    " -c search_path=pg_catalog -c client_encoding=UTF8"
 )
 
 SUCCESS = Family("pgherd_postgres_scrape_success", "gauge", "PostgreSQL answered every query of this scrape in time.")
@@ -139,7 +139,7 @@ class Gatherer:
             try:
                 cursor = await connection.execute(query.sql(version).encode())
                 rows = await cursor.fetchall()
-            except psycopg.Error:
+            except (psycopg.Error, UnicodeError):  # a name that is no UTF-8, in a database without an encoding
                 current.answered[query.name] = False
                 if connection.broken:
                     raise
