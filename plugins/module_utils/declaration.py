@@ -22,6 +22,7 @@ from .identity import identity
 from .instance_sets import instance_sets
 from .manifest import located, with_manifest
 from .methods import bootstrap
+from .monitoring import monitoring
 from .patches import patches
 from .pod import pod
 
@@ -56,6 +57,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_maximum_lag_on_failover": 1048576,
     "postgres_maximum_lag_on_syncnode": -1,
     "postgres_member_slots_ttl": 1800,
+    "postgres_monitoring": {},
     "postgres_parameters": {},
     "postgres_patches": [],
     "postgres_pg_hba": [],
@@ -136,6 +138,7 @@ def declare(variables: Mapping[str, Any], host: str, image_needed: bool = True) 
     cluster.update(access(values, cluster, problems))
     cluster["configuration"] = dynamic_configuration(values, problems)
     cluster["bootstrap"] = bootstrap(values, problems)
+    cluster["monitoring"] = monitoring(values["postgres_monitoring"], cluster["rest_port"], problems)
     cluster["conflict"] = problems.choice(
         "postgres_configuration_conflict",
         values["postgres_configuration_conflict"],

@@ -37,6 +37,8 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
     "Pod": ("/api/v1", "pods"),
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
+    "PodMonitor": ("/apis/monitoring.coreos.com/v1", "podmonitors"),
+    "PrometheusRule": ("/apis/monitoring.coreos.com/v1", "prometheusrules"),
     "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
     "Secret": ("/api/v1", "secrets"),
@@ -44,6 +46,9 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "ServiceAccount": ("/api/v1", "serviceaccounts"),
     "StatefulSet": ("/apis/apps/v1", "statefulsets"),
 }
+
+# Only where somebody has installed their CustomResourceDefinitions.
+CUSTOM_KINDS = ("PodMonitor", "PrometheusRule")
 
 # `postgres_lock` -> kind of the object that is lock and address of the primary's Service; the configuration goes along.
 LOCK_KINDS: Mapping[str, str] = {"endpoints": "Endpoints", "endpointslice": "EndpointSlice"}
@@ -105,6 +110,7 @@ def rendered_names(cluster: Mapping[str, Any]) -> dict[str, list[str]]:
         cluster["lock_kind"]: [f"{name}-primary"],
         "PersistentVolumeClaim": claims,
         **({"PodDisruptionBudget": budgets} if budgets else {}),
+        **{kind: [name] for kind in cluster["monitoring"]["kinds"]},
         "Role": [f"{name}-instance"],
         "RoleBinding": [f"{name}-instance"],
         "Service": [f"{name}-{each}" for each in services],

@@ -30,6 +30,11 @@ _LOCK_RIGHTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Endpoints": {"Endpoints": (*_MANAGE, "watch")},
     "EndpointSlice": {"EndpointSlice": (*_MANAGE, "watch"), "ConfigMap": (*_MANAGE, "watch")},
 }
+# What asks for a custom resource.
+VARIABLES: Mapping[str, str] = {
+    "PodMonitor": "postgres_monitoring.pod_monitor",
+    "PrometheusRule": "postgres_monitoring.rules",
+}
 _REVIEWS = "/apis/authorization.k8s.io/v1"
 
 
@@ -38,12 +43,22 @@ def rights(lock_kind: str) -> dict[str, tuple[str, ...]]:
     return {**RIGHTS, **_LOCK_RIGHTS[lock_kind]}
 
 
-def problems(api: Api, namespace: str, node_ports: Mapping[int, str], lock_kind: str = "Endpoints") -> list[str]:
+def problems(
+    api: Api,
+    namespace: str,
+    node_ports: Mapping[int, str],
+    lock_kind: str = "Endpoints",
+    custom_kinds: Sequence[str] = (),
+) -> list[str]:
     """Everything that stands in the way, each in a sentence; raises Unreachable when nobody answers.
 
-    `node_ports` maps a wanted node port to the Service of ours that asks for it.
+    `node_ports` maps a wanted node port to the Service of ours that asks for it; `custom_kinds` need a
+    CustomResourceDefinition, and rights of their own.
     """
-    missing = list(_missing_rights(api, namespace, rights(lock_kind)))
+    unknown = list(_unknown_kinds(api, custom_kinds))
+    if unknown:
+        return unknown
+    missing = list(_missing_rights(api, namespace, {**rights(lock_kind), **dict.fromkeys(custom_kinds, _MANAGE)}))
     if not _namespace_exists(api, namespace):
         return [
             f"namespace {namespace} does not exist. The play never makes namespaces: "
@@ -56,6 +71,23 @@ def problems(api: Api, namespace: str, node_ports: Mapping[int, str], lock_kind:
         )
         return [f"in namespace {namespace} this account lacks the right to {listed}."]
     return list(_taken_node_ports(api, node_ports, namespace)) if node_ports else []
+
+
+def _unknown_kinds(api: Api, kinds: Sequence[str]) -> Iterator[str]:
+    """By the API's own list of what it serves."""
+    for kind in kinds:
+        served = KINDS[kind][0]
+        try:
+            found = {each.get("kind") for each in api.request("GET", served).get("resources") or ()}
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            found = set()
+        if kind not in found:
+            yield (
+                f"{VARIABLES[kind]}: this Kubernetes does not know the kind {kind} ({served.removeprefix('/apis/')}). "
+                "Install the Prometheus operator's CustomResourceDefinitions, or leave it out."
+            )
 
 
 def _namespace_exists(api: Api, namespace: str) -> bool:

@@ -24,7 +24,8 @@ description:
     and never written.
   - Before it makes anything it finds out whether the play can work at all, because it is the first to write. It fails
     with one sentence for each problem when the API cannot be reached, the namespace does not exist, this account lacks
-    a right that applying a cluster needs, or a node port of O(node_ports) is in use.
+    a right that applying a cluster needs, a kind of O(custom_kinds) is not installed, or a node port of O(node_ports)
+    is in use.
   - Keys never leave the Secrets, neither in results nor in diffs. In check mode no key is made.
 extends_documentation_fragment:
   - pgherd.postgres.cluster
@@ -168,6 +169,12 @@ options:
     type: str
     choices: [Endpoints, EndpointSlice]
     default: Endpoints
+  custom_kinds:
+    description: Kinds that the play applies and that need a CustomResourceDefinition; whether they are there is asked.
+    type: list
+    elements: str
+    choices: [PodMonitor, PrometheusRule]
+    default: []
   selector:
     description: Labels by which the cluster's objects are found.
     type: dict
@@ -250,6 +257,7 @@ from ansible_collections.pgherd.postgres.plugins.module_utils import preflight
 from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Refused, Scope
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError, Unreachable, connect
 from ansible_collections.pgherd.postgres.plugins.module_utils.issuing import Authority, Policy
+from ansible_collections.pgherd.postgres.plugins.module_utils.names import CUSTOM_KINDS
 from ansible_collections.pgherd.postgres.plugins.module_utils.reporting import report
 from ansible_collections.pgherd.postgres.plugins.module_utils.rotation import Wanted, rotate
 from ansible_collections.pgherd.postgres.plugins.module_utils.x509 import PROBLEM, utcnow
@@ -300,7 +308,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     namespace, api = params["namespace"], connect(module)
     ports = {int(port): service for port, service in params["node_ports"].items()}
     try:
-        found = preflight.problems(api, namespace, ports, params["lock_kind"])
+        found = preflight.problems(api, namespace, ports, params["lock_kind"], params["custom_kinds"])
     except (ApiError, Unreachable) as error:
         module.fail_json(msg=f"{error}. Nothing was changed.")
     if found:
@@ -345,6 +353,7 @@ def main() -> None:
         "required": {"type": "bool", "default": True},
         "node_ports": {"type": "dict", "default": {}},
         "lock_kind": {"type": "str", "choices": ["Endpoints", "EndpointSlice"], "default": "Endpoints"},
+        "custom_kinds": {"type": "list", "elements": "str", "choices": list(CUSTOM_KINDS), "default": []},
         "selector": {"type": "dict", "required": True},
         "labels": {"type": "dict", "required": True},
     }

@@ -35,6 +35,8 @@ def _environment() -> Environment:
     made.filters["combine"] = lambda value, *others: {
         key: each for part in (value, *others) for key, each in part.items()
     }
+    made.filters["from_yaml"] = yaml.safe_load
+    made.globals["lookup"] = lambda plugin, name: (ROLE / "files" / name).read_text()
     return made
 
 

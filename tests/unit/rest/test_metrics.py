@@ -51,7 +51,7 @@ def test_what_a_family_says_is_what_is_shown() -> None:
     text = metrics.render(source, []).decode()
     assert "# TYPE pgherd_things_total counter" in text and "# TYPE pgherd_primary gauge" in text
     assert shown(source)["pgherd_things_total", ("b",)] == 4.0
-    assert "process_cpu_seconds_total" in text
+    assert 'process_cpu_seconds_total{cluster="demo",member="demo-a-0"}' in text
 
 
 def test_lease_and_set_are_read_from_the_record() -> None:
