@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import ssl
 import time
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from lightkube.resources.core_v1 import ConfigMap
 from prometheus_client.parser import text_string_to_metric_families
 
 from pgherd.postgres.measure.gather import KEEP, LIMIT
@@ -135,10 +138,17 @@ def scrape(cluster: Cluster, member: Member) -> Values:
     }
 
 
+def stated(cluster: Cluster) -> dict[str, Any]:
+    """What ConfigMap `<cluster>-status` says."""
+    found = cluster.objects.client.get(ConfigMap, f"{cluster.objects.cluster}-status")
+    return dict(json.loads((found.data or {}).get("status.json", "{}")) or {"primary": None})
+
+
 def test_a_failover_is_counted_where_every_member_shows_it(running: Cluster, leader: Member) -> None:
     before = scrape(running, leader)
     assert before["pgherd_primary",] == before["pgherd_up",] == before["pgherd_postgres_scrape_success",] == 1
     assert before["pgherd_members_declared",] == 3 and before["pgherd_lease_writes_total", "renew", "confirmed"] > 0
+    eventually("the status object", lambda: stated(running)["primary"] == leader.name, 90)
     running.vanish(leader)
     leader.report()
     new = eventually("a new leader", lambda: running.writable(leader), running.ttl + 20)
@@ -153,6 +163,7 @@ def test_a_failover_is_counted_where_every_member_shows_it(running: Cluster, lea
     assert after["pgherd_tasks_total", "done", "promote"] == 1 and after["pgherd_primary",] == 1
     assert after["pgherd_last_leader_change_duration_seconds",] >= 0
     assert abs(after["pgherd_last_leader_change_timestamp_seconds",] - time.time()) < 600
+    eventually("the status object names it", lambda: stated(running)["primary"] == new.name, 90)
     other = next(member for member in rest if member is not new)
     eventually("the other one streams", lambda: scrape(running, other)["pgherd_streaming",] == 1, 60)
     assert scrape(running, other)["pgherd_lag_bytes",] >= 0

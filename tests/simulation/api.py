@@ -287,6 +287,19 @@ class SimRequests:
         return follow(self._source, lambda: 60.0, lambda text: None)
 
 
+class SimSummary:
+    """A write like another to the API; nobody reads what it says."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def read(self, limit: float) -> str | None:
+        return await self._client.request("get configmap", lambda: None, limit)
+
+    async def write(self, text: str, limit: float) -> None:
+        await self._client.request("patch configmap", lambda: None, limit)
+
+
 class SimSecrets:
     """No user is declared: what the primary's agent does with Secrets touches no rule of the protocol."""
 

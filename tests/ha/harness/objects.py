@@ -83,7 +83,8 @@ class Objects:
             self.client.create(core_v1.ServiceAccount(metadata=ObjectMeta(name=account)))
         self._rights()
         self.locks.create(configuration, ttl)
-        self.client.create(core_v1.ConfigMap(metadata=ObjectMeta(name=f"{self.cluster}-ha-failover")))
+        for name in ("ha-failover", "status"):
+            self.client.create(core_v1.ConfigMap(metadata=ObjectMeta(name=f"{self.cluster}-{name}")))
 
     def configure(self, configuration: dict[str, Any]) -> None:
         """As a person's change of the dynamic configuration."""
@@ -110,6 +111,9 @@ class Objects:
                 apiGroups=[""],
                 resources=["configmaps"],
                 resourceNames=[f"{self.cluster}-ha-failover"],
+            ),
+            PolicyRule(
+                ["get", "patch"], apiGroups=[""], resources=["configmaps"], resourceNames=[f"{self.cluster}-status"]
             ),
             PolicyRule(["get", "list", "watch", "patch"], apiGroups=[""], resources=["pods"]),
             PolicyRule(

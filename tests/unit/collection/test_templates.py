@@ -181,6 +181,7 @@ def test_a_member_may_do_what_its_agent_does_and_no_more() -> None:
         ("endpoints", [], ["create"]),
         ("configmaps", ["demo-ha-failover"], ["get", "list", "watch", "patch"]),
         ("configmaps", ["demo-users"], ["get", "list", "watch", "patch"]),
+        ("configmaps", ["demo-status"], ["get", "patch"]),
         ("pods", [], ["list", "watch"]),
         ("pods", [each["pod"] for each in cluster()["members"]], ["patch"]),
         ("secrets", ["demo-pguser-demo"], ["get", "list", "watch"]),

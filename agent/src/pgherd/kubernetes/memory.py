@@ -63,6 +63,7 @@ class Memory:
         self.users = _Cell(UsersSeen(version="1"))
         self.secrets: dict[str, _Cell[SecretSeen | None]] = {}
         self.annotations: dict[tuple[str, str], str] = {}
+        self.summaries: list[str] = []
         self.writes: list[Lease] = []
         self.before_write: Callable[[Lease], StoreError | None] = lambda record: None
 
@@ -85,7 +86,7 @@ class Memory:
         """One member's access to it."""
         return Stores(
             lock=MemoryLock(self), config=MemoryConfig(self), pods=MemoryPods(self), secrets=MemorySecrets(self),
-            requests=MemoryRequests(self), users=MemoryUsers(self),
+            requests=MemoryRequests(self), users=MemoryUsers(self), summary=MemorySummary(self),
         )  # fmt: skip
 
 
@@ -201,3 +202,16 @@ class MemoryRequests:
 
     def follow(self) -> AsyncIterator[RequestsSeen]:
         return self._memory.requests.follow()
+
+
+class MemorySummary:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def read(self, limit: float) -> str | None:
+        await asyncio.sleep(0)
+        return self._memory.summaries[-1] if self._memory.summaries else None
+
+    async def write(self, text: str, limit: float) -> None:
+        await asyncio.sleep(0)
+        self._memory.summaries.append(text)

@@ -15,6 +15,7 @@ from pgherd.kubernetes.follow import Report
 from pgherd.kubernetes.pods import ClusterPods
 from pgherd.kubernetes.requests import ConfigMapRequests
 from pgherd.kubernetes.store import Stores
+from pgherd.kubernetes.summary import ConfigMapSummary
 from pgherd.kubernetes.users import ConfigMapUsers, NamedSecrets
 from pgherd.model.settings import Settings
 
@@ -47,4 +48,5 @@ def open_stores(
         secrets=NamedSecrets(reads, report),
         requests=ConfigMapRequests(reads, settings.requests, report()),
         users=ConfigMapUsers(reads, settings.users, report()),
+        summary=ConfigMapSummary(reads, settings.status),
     )

@@ -166,6 +166,14 @@ class UsersStore(Protocol):
         """Compare-and-swap the agent's word on it."""
 
 
+class SummaryStore(Protocol):
+    """The text of the status object."""
+
+    async def read(self, limit: float) -> str | None: ...
+
+    async def write(self, text: str, limit: float) -> None: ...
+
+
 class Stores(msgspec.Struct, frozen=True):
     """All of them, over one API."""
 
@@ -175,3 +183,4 @@ class Stores(msgspec.Struct, frozen=True):
     secrets: SecretStore
     requests: RequestStore
     users: UsersStore
+    summary: SummaryStore

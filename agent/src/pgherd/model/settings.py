@@ -98,6 +98,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Name of the object that declares users and databases (model.access)."""
         return f"{self.cluster}-users"
 
+    @property
+    def status(self) -> str:
+        return f"{self.cluster}-status"
+
 
 class Identity(msgspec.Struct, frozen=True):
     """Who this pod is (downward API)."""

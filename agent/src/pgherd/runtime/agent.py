@@ -15,6 +15,7 @@
     reload      changed configuration into a running server
     synchronous synchronous_standby_names as the newest Require orders, and its proof
     receipts    appends what is complete to the history
+    summary     the status object, while this is the published primary
     asked       watch of the requests; answers writes what became of them
     rest        the HTTP API
     certificates  takes renewed certificates, and publishes which ones are in use
@@ -73,6 +74,7 @@ from pgherd.runtime.restore import Restore
 from pgherd.runtime.slots import Slots
 from pgherd.runtime.state import State
 from pgherd.runtime.status import Status
+from pgherd.runtime.summary import Summaries
 from pgherd.runtime.synchronous import Requirement
 from pgherd.runtime.tally import DECISIONS
 from pgherd.runtime.tasks import Tasks
@@ -140,6 +142,7 @@ class Agent:
         self.reload = Reload(state, server, clock, log, self.callbacks.reloaded)
         self.requirement = Requirement(state, server, log)
         self.status = Status(state, self.observer, clock)
+        self.summaries = Summaries(state, self.status, stores.summary, clock, log)
 
     def terminate(self) -> None:
         """SIGTERM: hand over or leave, then end."""
@@ -185,6 +188,7 @@ class Agent:
             "reload": self.reload.run(),
             "synchronous": self.requirement.run(),
             "receipts": write_receipts(self.receipts, state, stores.config, self._log),
+            "summary": self.summaries.run(),
             "asked": self.requests.watch(),
             "answers": self.requests.run(),
             "rest": _forever(self._parts.serve(self.status)),
@@ -254,7 +258,7 @@ class Agent:
             self.access.stop()
         for action in decision.actions:
             self._one(action, decision.reason)
-        for upkeep in (self.following, self.prober, self.role, self.reload, self.callbacks):
+        for upkeep in (self.following, self.prober, self.role, self.reload, self.callbacks, self.summaries):
             upkeep.check()
 
     def _one(self, action: Action, reason: Reason) -> None:
