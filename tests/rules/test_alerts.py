@@ -19,7 +19,7 @@ from tests.promtool import promtool
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "roles/cluster/files/alerts.yaml"
 SHOWN = {family.name for family in (*gauges.FAMILIES, *patroni_metrics.FAMILIES, *tally.FAMILIES, *MEASURED)}
-ELSEWHERE = {"pgherd_certificate_expiry_timestamp_seconds"}
+ELSEWHERE = {"pgherd_certificate_expiry_timestamp_seconds", "pgherd_certificate_current"}
 """Not in those tables."""
 MARKER = 'cluster=~".+"'
 GB = 1 << 30
@@ -41,8 +41,8 @@ HEALTHY: Series = {
     "volume_free_bytes * volume=pgdata": f"{6 * GB}", "volume_size_bytes * volume=pgdata": f"{10 * GB}",
     "postgres_slot_retained_bytes * slot=x": f"{GB}", "postgres_slot_lost * slot=x": "0",
     "postgres_archive_failing *": "0", "postgres_archive_ready_files *": "2",
-    "certificate_expiry_timestamp_seconds * certificate=server": f"{400 * 86400}",
-    "postgres_connections * state=active": "20", "postgres_connections * state=idle": "30",
+    "certificate_expiry_timestamp_seconds * kind=server": f"{400 * 86400}",
+    "certificate_current * kind=server": "1", "postgres_connections * state=active": "20", "postgres_connections * state=idle": "30",
     "postgres_connections_max *": "100", "postgres_connections_reserved *": "3",
     "postgres_longest_transaction_seconds *": "60",
     "postgres_frozen_transaction_age * database=demo": "200000000",
@@ -90,11 +90,12 @@ CASES = (
     Case("PgherdSlotLost", {"postgres_slot_lost demo-a-0 slot=x": "1"}, 0, 2, {**A, "slot": "x"}),
     Case("PgherdArchiveFailing", {"postgres_archive_failing *": "1"}, 9, 12, A),
     Case("PgherdArchiveBehind", {"postgres_archive_ready_files *": "101"}, 14, 17, A),
-    Case("PgherdCertificateExpiring", {"certificate_expiry_timestamp_seconds * certificate=server": f"{29 * 86400}"},
-         59, 62, {"certificate": "server"}),
+    Case("PgherdCertificateExpiring", {"certificate_expiry_timestamp_seconds * kind=server": f"{29 * 86400}"},
+         59, 62, {"kind": "server"}),
     Case("PgherdCertificateExpired",
-         {"certificate_expiry_timestamp_seconds demo-b-0 certificate=server": f"{2 * 86400}"}, 4, 7,
-         {"certificate": "server"}),
+         {"certificate_expiry_timestamp_seconds demo-b-0 kind=server": f"{2 * 86400}"}, 4, 7,
+         {"kind": "server"}),
+    Case("PgherdCertificateRefused", {"certificate_current demo-b-0 kind=server": "0"}, 9, 12, {**B, "kind": "server"}),
     Case("PgherdConnectionsNearLimit", {"postgres_connections demo-a-0 state=idle": "63"}, 4, 7, A),
     Case("PgherdLongTransaction", {"postgres_longest_transaction_seconds demo-a-0": "4000"}, 4, 7, A),
     Case("PgherdWraparound", {"postgres_frozen_transaction_age * database=demo": "1200000000"}, 59, 62,
