@@ -80,7 +80,7 @@ def test_every_query_is_answered_on_primary_and_standby(pair: list[Fenced]) -> N
         assert values["fence_kills_total",] == 0
     assert here["wal_bytes_total",] > 0 and here["commits_total", "postgres"] > 0
     assert here["standby_streaming", standby.name] == 1 and here["standby_synchronous", standby.name] == 0
-    assert here["standby_lag_bytes", standby.name, "replayed"] >= 0
+    assert here["standby_lag_bytes", "replayed", standby.name] >= 0
     slot = standby.name.replace("-", "_")
     assert here["slot_active", slot, "physical"] == 1 and here["slot_lost", slot, "physical"] == 0
     assert here["slot_retained_bytes", slot, "physical"] >= 0
@@ -160,7 +160,7 @@ def test_a_failover_is_counted_where_every_member_shows_it(running: Cluster, lea
             30,
         )
     after = scrape(running, new)
-    assert after["pgherd_tasks_total", "done", "promote"] == 1 and after["pgherd_primary",] == 1
+    assert after["pgherd_tasks_total", "done", "promoting"] == 1 and after["pgherd_primary",] == 1
     assert after["pgherd_last_leader_change_duration_seconds",] >= 0
     assert abs(after["pgherd_last_leader_change_timestamp_seconds",] - time.time()) < 600
     eventually("the status object names it", lambda: stated(running)["primary"] == new.name, 90)

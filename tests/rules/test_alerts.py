@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
 import yaml
 
 from pgherd.postgres.measure.gather import FAMILIES as MEASURED
@@ -42,7 +41,8 @@ HEALTHY: Series = {
     "postgres_slot_retained_bytes * slot=x": f"{GB}", "postgres_slot_lost * slot=x": "0",
     "postgres_archive_failing *": "0", "postgres_archive_ready_files *": "2",
     "certificate_expiry_timestamp_seconds * kind=server": f"{400 * 86400}",
-    "certificate_current * kind=server": "1", "postgres_connections * state=active": "20", "postgres_connections * state=idle": "30",
+    "certificate_current * kind=server": "1",
+    "postgres_connections * state=active": "20", "postgres_connections * state=idle": "30",
     "postgres_connections_max *": "100", "postgres_connections_reserved *": "3",
     "postgres_longest_transaction_seconds *": "60",
     "postgres_frozen_transaction_age * database=demo": "200000000",
@@ -108,6 +108,7 @@ CASES = (
          {**A, "database": "demo"}),
 )  # fmt: skip
 BROKEN = 10
+LONG = 1000
 
 
 def rules() -> list[dict[str, Any]]:
@@ -132,7 +133,8 @@ def inputs(broken: Series, minutes: int) -> list[dict[str, str]]:
         then = changed.get(key, value)
         values[key] = f"{value}x{BROKEN - 1} {then if then == 'stale' else f'{then}x{minutes}'}"
     assert changed.keys() <= values.keys(), "a case breaks only what is there when all is well"
-    return [{"series": key, "values": value} for key, value in values.items()]
+    # A day of everything takes promtool ten seconds: there what is broken is enough.
+    return [{"series": key, "values": value} for key, value in values.items() if minutes < LONG or key in changed]
 
 
 def firing(minute: int, samples: list[dict[str, Any]], alert: str = "") -> dict[str, Any]:
@@ -140,9 +142,21 @@ def firing(minute: int, samples: list[dict[str, Any]], alert: str = "") -> dict[
     return {"expr": f'ALERTS{{alertstate="firing"{chosen}}}', "eval_time": f"{minute}m", "exp_samples": samples}
 
 
-def run(tmp_path: Path, rule_file: Path, test: dict[str, Any]) -> None:
+def group(case: Case) -> dict[str, Any]:
+    return {
+        "name": f"{case.alert} on {next(iter(case.broken))}",
+        "interval": "1m",
+        "input_series": inputs(case.broken, case.firing + 5),
+        "promql_expr_test": [
+            firing(BROKEN + case.silent, [], case.alert),
+            firing(BROKEN + case.firing, [sample(case)], case.alert),
+        ],
+    }
+
+
+def run(tmp_path: Path, rule_file: Path, *tests: dict[str, Any]) -> None:
     file = tmp_path / "test.yaml"
-    file.write_text(yaml.safe_dump({"rule_files": [str(rule_file)], "evaluation_interval": "1m", "tests": [test]}))
+    file.write_text(yaml.safe_dump({"rule_files": [str(rule_file)], "evaluation_interval": "1m", "tests": list(tests)}))
     done = subprocess.run([str(promtool()), "test", "rules", str(file)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -165,19 +179,17 @@ def test_the_rules_are_rules() -> None:
 
 
 def test_nothing_fires_while_all_is_well(tmp_path: Path) -> None:
-    tests = [firing(minute, []) for minute in (1, 10, 60, 600, 1800)]
-    run(tmp_path, RULES, {"interval": "1m", "input_series": inputs({}, 1800), "promql_expr_test": tests})
+    tests = [firing(minute, []) for minute in (1, 10, 60, 300)]
+    run(tmp_path, RULES, {"interval": "1m", "input_series": inputs({}, 300), "promql_expr_test": tests})
 
 
 def test_every_alert_has_a_case() -> None:
     assert {case.alert for case in CASES} == {rule["alert"] for rule in rules()}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}-{next(iter(case.broken)).split(' ')[0]}")
-def test_an_alert_fires_on_what_it_is_for_and_not_before(case: Case, tmp_path: Path) -> None:
-    tests = [firing(BROKEN + case.silent, [], case.alert), firing(BROKEN + case.firing, [sample(case)], case.alert)]
-    series = inputs(case.broken, case.firing + 5)
-    run(tmp_path, RULES, {"interval": "1m", "input_series": series, "promql_expr_test": tests})
+def test_an_alert_fires_on_what_it_is_for_and_not_before(tmp_path: Path) -> None:
+    """All in one run of promtool, which names each case that is otherwise."""
+    run(tmp_path, RULES, *(group(case) for case in CASES))
 
 
 def test_what_an_alert_says_names_the_cluster_and_the_value(tmp_path: Path) -> None:
