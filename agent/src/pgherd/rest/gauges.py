@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from pgherd.model.access import Report
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Peer
 from pgherd.model.metrics import Family, Kind, Sample
@@ -34,6 +35,8 @@ class Now(msgspec.Struct, frozen=True):
     peers: tuple[Peer, ...]
     last: Mapping[str, Any] | None
     """The newest receipt; empty before the first change of the leader, None while the history was not read."""
+    access: Report | None = None
+    """What became of declared users and databases, where they are kept."""
 
     @classmethod
     def of(cls, source: StatusSource) -> Now:
@@ -41,7 +44,7 @@ class Now(msgspec.Struct, frozen=True):
         last = history[-1] if history and isinstance(history[-1], dict) else {} if source.history_known else None
         return cls(
             source.member(), source.lease(), source.configuration, source.members, source.lease_age(),
-            source.decided_ago(), tuple(source.peers()), last,
+            source.decided_ago(), tuple(source.peers()), last, source.access(),
         )  # fmt: skip
 
     @property
@@ -173,6 +176,14 @@ ROWS: tuple[tuple[Family, Read], ...] = (
         "last_leader_change_at_risk_bytes", "WAL of the former primary that the new one may lack.",
         lambda now: now.last.get("at_risk_bytes", 0) if now.last else None,
     ),
+    _row(
+        "users_wrong", "Declared users and databases that are not as declared; pgherd users says why.",
+        lambda now: len(now.access.wrong) + bool(now.access.trouble) if now.access is not None else None,
+    ),
+    _row(
+        "users_repaired", "Changes of users and databases by hand that were put back.",
+        lambda now: now.access.repaired if now.access is not None else None,
+    ),
 )  # fmt: skip
 
 INFO = Family("pgherd_info", "gauge", "The agent.", ("version",))
@@ -191,8 +202,16 @@ SLOT_POSITION = Family(
 SLOT_KEPT = Family("pgherd_slot_kept", "gauge", "The slot is as it should be; else its state says what is wrong.",
                    ("slot", "type", "state"))  # fmt: skip
 
+CERTIFICATE_EXPIRY = Family(
+    "pgherd_certificate_expiry_timestamp_seconds", "gauge", "When the certificate in use expires.", ("kind",)
+)
+CERTIFICATE_CURRENT = Family(
+    "pgherd_certificate_current", "gauge", "What is mounted is in use; else GET /member says why not.", ("kind",)
+)
+
 FAMILIES: tuple[Family, ...] = (
     *(family for family, _ in ROWS), INFO, STATE, REASON, PEER, LEADER_CHANGES, SLOT_POSITION, SLOT_KEPT,
+    CERTIFICATE_EXPIRY, CERTIFICATE_CURRENT,
 )  # fmt: skip
 
 
@@ -214,3 +233,7 @@ def samples(now: Now) -> Iterator[Sample]:
     for name, slot in sorted(now.status.slots.items()):
         yield Sample(SLOT_POSITION, float(slot.position), (name, slot.kind))
         yield Sample(SLOT_KEPT, float(slot.state == "kept"), (name, slot.kind, slot.state))
+    for kind, certificate in sorted(now.status.certificates.items()):
+        if certificate.expires is not None:
+            yield Sample(CERTIFICATE_EXPIRY, float(certificate.expires), (kind,))
+        yield Sample(CERTIFICATE_CURRENT, float(not certificate.refused), (kind,))
