@@ -78,6 +78,7 @@ class Store:
         self.sending: Callable[[str], None] = lambda member: None
         """Called when a member sends a write of the lock: what it decided on is what it has now."""
         self.labelled: Callable[[str, str], None] = lambda member, role: None
+        self.annotated: Callable[[str, str], None] = lambda member, status: None
         self.requests = Cell(RequestsSeen(version="1"))
 
     def next_version(self) -> str:

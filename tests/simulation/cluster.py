@@ -65,6 +65,7 @@ class Cluster:
         self.configured = configured
         self.store = Store(world, configured.timing[0], configured.text())
         self.store.pods.value, self.store.labelled = Pods(), self._labelled
+        self.store.annotated = self._annotated
         self.names = tuple(f"m{number}" for number in range(size))
         self.tags = draw(world, self.names)
         self.members = {
@@ -97,6 +98,10 @@ class Cluster:
 
     def _labelled(self, member: str, role: str) -> None:
         self.members[member].shown.role = role
+        self.show_pods()
+
+    def _annotated(self, member: str, status: str) -> None:
+        self.members[member].shown.status = status
         self.show_pods()
 
     def next_branch(self) -> int:

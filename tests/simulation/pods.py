@@ -62,6 +62,7 @@ class Shown:
     ended: ContainerStateTerminated | None = None
     restarts: int = 0
     role: str = ""
+    status: str = ""
     lie: Lie | None = None
 
     def death(self, container: str, started: float, finished: float) -> None:
@@ -89,7 +90,13 @@ class Shown:
         )  # fmt: skip
         deleted = at(0) if terminating else None
         return ApiPod(
-            metadata=ObjectMeta(name=member, uid=uid, labels={ROLE: self.role}, deletionTimestamp=deleted),
+            metadata=ObjectMeta(
+                name=member,
+                uid=uid,
+                labels={ROLE: self.role},
+                annotations={"status": self.status},
+                deletionTimestamp=deleted,
+            ),
             spec=PodSpec([], nodeName=f"node-{member}"),
             status=PodStatus(
                 phase="Failed" if self.lie is Lie.FAILED else "Running", podIP=address, containerStatuses=[status]
@@ -126,6 +133,9 @@ class SimPods:
 
     async def label(self, name: str, role: str, limit: float) -> None:
         await self._client.request("label", lambda: self._client.store.labelled(name, role), limit)
+
+    async def annotate(self, name: str, annotation: str, text: str, limit: float) -> None:
+        await self._client.request("annotate", lambda: self._client.store.annotated(name, text), limit)
 
 
 def _uid(item: ApiPod) -> str:

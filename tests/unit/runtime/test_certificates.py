@@ -51,7 +51,7 @@ class Parts:
 
     @property
     def published(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.bench.memory.annotations["demo-0", "certificates"])["server"]
+        found: dict[str, Any] = json.loads(self.bench.memory.annotations["demo-0", "pgherd.dev/certificates"])["server"]
         return found
 
     def codes(self) -> list[str]:
@@ -134,7 +134,7 @@ def test_a_publication_that_fails_is_tried_again(parts: Parts, monkeypatch: pyte
     pods, tries = parts.bench.stores.pods, list[str]()
     real: Callable[..., Any] = pods.annotate
 
-    async def annotate(name: str, key: str, text: str, limit: float) -> None:
+    async def annotate(name: str, annotation: str, text: str, limit: float) -> None:
         tries.append(text)
         if len(tries) == 1:
             raise Unanswered("annotate pod: no answer")

@@ -147,9 +147,9 @@ class MemoryPods:
         await asyncio.sleep(0)
         self._memory.labels[name] = role
 
-    async def annotate(self, name: str, key: str, text: str, limit: float) -> None:
+    async def annotate(self, name: str, annotation: str, text: str, limit: float) -> None:
         await asyncio.sleep(0)
-        self._memory.annotations[name, key] = text
+        self._memory.annotations[name, annotation] = text
 
 
 class MemorySecrets:

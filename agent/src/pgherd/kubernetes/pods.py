@@ -68,6 +68,7 @@ def pod_seen(item: ApiPod, role_label: str) -> PodSeen | None:
         role=(item.metadata.labels or {}).get(role_label, ""),
         started=running.startedAt.timestamp() if running and running.startedAt else None,
         last_ended=(last.containerID or "") if last else "",
+        status=(item.metadata.annotations or {}).get("status", ""),
     )
 
 
@@ -156,7 +157,7 @@ class ClusterPods:
         async with asking(f"label pod {name}", limit):
             await self._client.patch(ApiPod, name, body, patch_type=PatchType.MERGE)
 
-    async def annotate(self, name: str, key: str, text: str, limit: float) -> None:
-        body = {"metadata": {"annotations": {f"{self._prefix}{key}": text}}}
+    async def annotate(self, name: str, annotation: str, text: str, limit: float) -> None:
+        body = {"metadata": {"annotations": {annotation: text}}}
         async with asking(f"annotate pod {name}", limit):
             await self._client.patch(ApiPod, name, body, patch_type=PatchType.MERGE)

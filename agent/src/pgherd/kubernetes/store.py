@@ -97,6 +97,8 @@ class PodSeen(msgspec.Struct, frozen=True):
     """state.running.startedAt of container `database`, seconds of the wall clock (whole seconds)."""
     last_ended: str = ""
     """containerID in lastState.terminated of `database`."""
+    status: str = ""
+    """Annotation `status`: what its agent said last (runtime.published)."""
 
 
 class LockStore(Protocol):
@@ -146,8 +148,8 @@ class PodStore(Protocol):
     async def label(self, name: str, role: str, limit: float) -> None:
         """Set the label `<prefix>role` of a pod."""
 
-    async def annotate(self, name: str, key: str, text: str, limit: float) -> None:
-        """Set the annotation `<prefix><key>` of a pod."""
+    async def annotate(self, name: str, annotation: str, text: str, limit: float) -> None:
+        """Set an annotation of a pod."""
 
 
 class SecretStore(Protocol):

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from pgherd.model.settings import Identity, InvalidSetting, Settings, read_settings
 from pgherd.postgres.errors import FenceRefused, FenceSilent
 from pgherd.postgres.link import FenceLink
@@ -38,18 +40,33 @@ def read_identity(environ: Mapping[str, str]) -> Identity:
     )
 
 
-def load_settings(environ: Mapping[str, str], member: str) -> Settings:
-    """The settings file. Raises InvalidSetting."""
-    path = Path(environ.get("PGHERD_SETTINGS", DEFAULT_SETTINGS))
+def settings_path(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("PGHERD_SETTINGS", DEFAULT_SETTINGS))
+
+
+def load_settings(path: Path) -> str:
+    """The text of the settings' file. Raises InvalidSetting."""
     try:
-        settings = read_settings(path.read_text())
+        return path.read_text()
     except OSError as error:
         raise InvalidSetting(f"PGHERD_SETTINGS={path}: {error.strerror}") from None
-    if member not in settings.members:
-        raise InvalidSetting(
-            f"members: {member!r} (this pod) is not among the declared members {', '.join(settings.members)}"
-        )
-    return settings
+
+
+def settings_for(text: str, member: str) -> Settings:
+    """The settings with this member among the members. Raises InvalidSetting.
+
+    One that is declared no longer, and has data, counts itself in: it may be the leader, which hands over to members
+    that it has to know before it is taken away. One without data never begins.
+    """
+    settings = read_settings(text)
+    if member in settings.members:
+        return settings
+    data = Path(settings.postgres.data_directory)
+    if data.is_dir() and any(data.iterdir()):
+        return msgspec.structs.replace(settings, members=(*settings.members, member))
+    raise InvalidSetting(
+        f"members: {member!r} (this pod) is not among the declared members {', '.join(settings.members)}"
+    )
 
 
 def installed_majors() -> str:
@@ -90,16 +107,21 @@ async def take_volume(link: FenceLink, settings: Settings, log: Log) -> None:
 
 
 async def run(environ: Mapping[str, str], log: Log) -> int:
+    from pgherd.runtime.published import digest
+    from pgherd.runtime.static import changed
     from pgherd.runtime.wiring import wire
 
     link = FenceLink.open(environ)
     link.beat()
     identity = read_identity(environ)
-    settings = load_settings(environ, identity.member)
+    path = settings_path(environ)
+    text = load_settings(path)
+    settings = settings_for(text, identity.member)
     await check_major(settings)
     await take_volume(link, settings, log)
     agent = wire(settings, identity, link, Path(environ.get("PGHERD_RUN", DEFAULT_RUN)), log)
-    await agent.run()
+    agent.state.settings_digest = digest(text)
+    await agent.run(changed(agent.state, path, text, lambda new: settings_for(new, identity.member), log))
     log.info("ended", "the agent has ended")
     return 0
 

@@ -9,6 +9,7 @@
     prober      proof of health shortly before each renewal
     decider     view -> decide -> actions; wakes on news or at Decision.wake_at; its end is the agent's
     role        the pod's label
+    published   the pod's annotation `status`
     access      declared users and databases while KeepPrimary is ordered
     slots       replication slots of a running server
     callbacks   the user's programs, told what PostgreSQL has become
@@ -19,6 +20,7 @@
     asked       watch of the requests; answers writes what became of them
     rest        the HTTP API
     certificates  takes renewed certificates, and publishes which ones are in use
+    settings    watch of the static settings' file; its end is the agent's, too
 
 Short-lived tasks start from a decision: one write of the lease (writer), one round of promises (promises), one
 long action (tasks), one follow, one write of `initialize`. A task that ends with an error ends the agent: the fence
@@ -68,6 +70,7 @@ from pgherd.runtime.observer import Observer, Prober
 from pgherd.runtime.peers import Ask, Peers
 from pgherd.runtime.ports import Clock, Fence, Postgres
 from pgherd.runtime.promises import Asking, Promises
+from pgherd.runtime.published import Published
 from pgherd.runtime.receipts import Receipts, write_receipts
 from pgherd.runtime.requests import Requests
 from pgherd.runtime.restore import Restore
@@ -140,6 +143,7 @@ class Agent:
         self.slots = Slots(state, server, self.tasks, clock, log)
         self.callbacks = Callbacks(state, run, clock, log)
         self.reload = Reload(state, server, clock, log, self.callbacks.reloaded)
+        self.published = Published(state, stores, self.reload.in_force, log)
         self.requirement = Requirement(state, server, log)
         self.status = Status(state, self.observer, clock)
         self.summaries = Summaries(state, self.status, stores.summary, clock, log)
@@ -153,12 +157,14 @@ class Agent:
         self.state.look.ring()
         self.state.decide.ring()
 
-    async def run(self) -> None:
-        """Until a decision says Exit. Raises what ended one of the tasks."""
+    async def run(self, until: Coroutine[Any, Any, None] | None = None) -> None:
+        """Until a decision says Exit, or `until` ends. Raises what ended one of the tasks."""
         self.lock.inherit()
         self._parts.fence.on_exit(self._exited)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.terminate)
         tasks = {asyncio.create_task(work, name=name) for name, work in self._loops().items()}
+        if until is not None:
+            tasks.add(asyncio.create_task(until, name="settings"))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -182,6 +188,7 @@ class Agent:
             "observer": self.observer.run(),
             "prober": self.prober.run(),
             "role": self.role.run(),
+            "published": self.published.run(),
             "access": self.access.run(),
             "slots": self.slots.run(),
             "callbacks": self.callbacks.run(),
@@ -258,7 +265,9 @@ class Agent:
             self.access.stop()
         for action in decision.actions:
             self._one(action, decision.reason)
-        for upkeep in (self.following, self.prober, self.role, self.reload, self.callbacks, self.summaries):
+        for upkeep in (
+            self.following, self.prober, self.role, self.reload, self.published, self.callbacks, self.summaries,
+        ):  # fmt: skip
             upkeep.check()
 
     def _one(self, action: Action, reason: Reason) -> None:

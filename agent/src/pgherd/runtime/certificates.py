@@ -150,7 +150,8 @@ class Certificates:
             return
         text = msgspec.json.encode(known).decode()
         try:
-            await self._pods.annotate(self._state.identity.member, ANNOTATION, text, LIMIT)
+            name = f"{self._state.settings.label_prefix}{ANNOTATION}"
+            await self._pods.annotate(self._state.identity.member, name, text, LIMIT)
             self._published = known
             self._unpublished("")
         except StoreError as error:

@@ -64,6 +64,7 @@ class Stall(msgspec.Struct, frozen=True):
 class State:
     def __init__(self, settings: Settings, identity: Identity, container: Container, log: Log) -> None:
         self.settings, self.identity, self.container = settings, identity, container
+        self.settings_digest = ""  # __main__: names the file that the settings were read from
         self.tags = {member: published(tags) for member, tags in settings.tags.items()}
         self.decide = Bell()
         """Rings when a new decision may come out differently."""

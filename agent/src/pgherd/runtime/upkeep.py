@@ -194,6 +194,10 @@ class Reload:
             return wanted != self._refused or self._clock() >= self._again
         return self._applied is None or _of_postgresql(self._applied) != _of_postgresql(wanted)
 
+    def in_force(self) -> bool:
+        """Whether the running server has what is configured, as far as it can without a restart."""
+        return self._applied is not None and _of_postgresql(self._applied) == _of_postgresql(self._state.configuration)
+
     def check(self) -> None:
         """Called with each decision."""
         if self._due():
