@@ -35,8 +35,7 @@ def situation(
     api: Api, namespace: str, lock: tuple[str, str], members: Sequence[str], selector: Mapping[str, str], prefix: str
 ) -> Situation:
     """One look at pods, lock (kind, name) and users. Without `members` (pod names) those that are there are shown."""
-    pods = api.request("GET", path("Pod", namespace), query=Scope(namespace, selector).query())["items"]
-    by_name = {pod["metadata"]["name"]: pod for pod in pods if f"{prefix}instance" in _labels(pod)}
+    by_name = _pods(api, namespace, selector, prefix)
     annotations = _annotations(api, path(lock[0], namespace, lock[1]))
     names = list(members) or sorted(by_name)
     shown = tuple(_member(name, by_name.get(name), annotations.get("leader", ""), prefix) for name in names)
@@ -46,6 +45,19 @@ def situation(
     # Only a primary takes declared users and databases up.
     word = access_status.look(api, namespace, f"{lock[1].removesuffix('-ha')}-users")
     return Situation(shown, annotations, (*missing, *word.waiting, *word.refused), word.refused)
+
+
+def members_of(
+    api: Api, namespace: str, selector: Mapping[str, str], leader: str, prefix: str
+) -> tuple[dict[str, Any], ...]:
+    """The members whose pods are there, by name."""
+    by_name = _pods(api, namespace, selector, prefix)
+    return tuple(_member(name, by_name[name], leader, prefix) for name in sorted(by_name))
+
+
+def _pods(api: Api, namespace: str, selector: Mapping[str, str], prefix: str) -> dict[str, dict[str, Any]]:
+    pods = api.request("GET", path("Pod", namespace), query=Scope(namespace, selector).query())["items"]
+    return {pod["metadata"]["name"]: pod for pod in pods if f"{prefix}instance" in _labels(pod)}
 
 
 def _annotations(api: Api, where: str) -> dict[str, str]:

@@ -7,11 +7,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ansible.module_utils import basic
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError, Unreachable
 from ansible_collections.pgherd.postgres.plugins.modules import cluster_info, pki, resources
 
+from .agents import call as called
 from .memory import Memory
 from .rendering import cluster, rendered
 
@@ -30,27 +29,10 @@ def kubernetes() -> Memory:
     return api
 
 
-class Ended(Exception):
-    def __init__(self, result: dict[str, Any]) -> None:
-        super().__init__(result.get("msg", ""))
-        self.result = result
-
-
 def call(
     monkeypatch: pytest.MonkeyPatch, module: ModuleType, api: Any, check: bool = False, **options: Any
 ) -> dict[str, Any]:
-    """The result of one module call, as Ansible would get it; `failed` says whether it was a failure."""
-
-    def ended(self: Any, failed: bool = False, **result: Any) -> None:
-        raise Ended({**result, "failed": failed})
-
-    monkeypatch.setattr(basic.AnsibleModule, "exit_json", ended)
-    monkeypatch.setattr(basic.AnsibleModule, "fail_json", lambda self, **result: ended(self, True, **result))
-    monkeypatch.setattr(module, "connect", lambda _: api)
-    arguments = {**COMMON, **options, "_ansible_check_mode": check, "_ansible_diff": True}
-    with patch_module_args(json.loads(json.dumps(arguments))), pytest.raises(Ended) as caught:
-        module.main()
-    return caught.value.result
+    return called(monkeypatch, module, api, check, **{**COMMON, **options})
 
 
 def certificates(monkeypatch: pytest.MonkeyPatch, api: Any, **options: Any) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from tests.unit.decide.test_switchover import answered
-from tests.unit.decide.views import NOW, leader_view, stopped, view
+from tests.unit.decide.views import NOW, leader_view, standby, stopped, view
 
 from pgherd.decide import decide
+from pgherd.decide.asked import ARRIVES
 from pgherd.model.actions import Reinitialise, Reload, Restart
-from pgherd.model.request import Asked, Request, Stage, Verb
+from pgherd.model.parameters import Change
+from pgherd.model.request import Asked, Parameters, Request, Stage, Verb
 from pgherd.model.synchronous import WAIT, Enforced
 from pgherd.model.view import Task, TaskKind
 
@@ -62,3 +64,15 @@ def test_what_an_earlier_agent_began_is_not_begun_again() -> None:
 def test_a_server_that_does_not_run_is_not_restarted() -> None:
     said = answered(decide(view(server=stopped(), requests=(request(Verb.RESTART, Stage.PENDING),)), NOW))
     assert said is not None and said.state is Stage.REFUSED and "stopped" in said.reason
+
+
+def test_only_where_a_parameter_waits_for_it_is_restarted() -> None:
+    asked = Asked(Request("r", Verb.RESTART, "m1", parameters=Parameters(only_pending=True)), NOW)
+    decision = decide(view(requests=(asked,)), NOW)
+    assert answered(decision) is None, "what was configured just now may not have arrived yet"
+    assert decision.wake_at is not None and decision.wake_at <= NOW + ARRIVES
+    said = answered(decide(view(requests=(asked,)), NOW + ARRIVES))
+    assert said is not None and said.state is Stage.DONE and said.result == {"restarted": "false"}
+    waits = standby(pending_restart={"max_connections": Change("100", "200")})
+    said = answered(decide(view(server=waits, requests=(asked,)), NOW))
+    assert said is not None and said.state is Stage.RUNNING

@@ -38,6 +38,7 @@ def test_the_oldest_comes_first_and_other_annotations_are_not_ours() -> None:
         ({"id": "other"}, "its id is 'other'"),
         ({"verb": "restart", "member": None}, "member: a restart must name one"),
         ({"verb": "restart", "parameters": {"accept_loss": True}}, "a restart takes none of accept_loss"),
+        ({"parameters": {"only_pending": True}}, "a switchover does not take only_pending"),
         ({"verb": "failover", "parameters": {"acceptloss": True}}, "acceptloss"),
         ({"not_before": "soon"}, "not_before='soon': must be a time"),
         ({"not_before": "2026-01-31T22:00:00"}, "must say its offset"),

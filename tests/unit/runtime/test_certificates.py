@@ -138,7 +138,7 @@ def test_a_publication_that_fails_is_tried_again(parts: Parts, monkeypatch: pyte
         tries.append(text)
         if len(tries) == 1:
             raise Unanswered("annotate pod: no answer")
-        await real(name, key, text, limit)
+        await real(name, annotation, text, limit)
 
     monkeypatch.setattr(pods, "annotate", annotate)
     parts.look()

@@ -84,20 +84,23 @@ def failover(
 @of_request
 @click.argument("members", nargs=-1, metavar="[MEMBER]...")
 @click.option("--role", type=click.Choice(["leader", "replica", "any"]), default="any", show_default=True)
+@click.option("--pending", is_flag=True, help="Only where a parameter waits for a restart.")
 def restart(
-    members: tuple[str, ...], role: str, force: bool, timeout: float, identifier: str | None, **asked: str | None
-) -> None:
+    members: tuple[str, ...], role: str, pending: bool,
+    force: bool, timeout: float, identifier: str | None, **asked: str | None,
+) -> None:  # fmt: skip
     """Restart PostgreSQL of these members, or of all: replicas first, one after the other, the leader last.
 
     A leader stays the leader: its clients are cut off for the time of a restart. To spare them, switch over first.
     """
-    from pgherd.model.request import Verb
+    from pgherd.model.request import Parameters, Verb
 
     where = find_target(**asked)
-    names = _members(where, members, role)
-    _confirm(where, force, f"Restart PostgreSQL of {', '.join(names)}?")
+    names, parameters = _members(where, members, role), Parameters(only_pending=pending)
+    _confirm(where, force, f"Restart PostgreSQL of {', '.join(names)}{', where something waits for it' * pending}?")
     for name in names:
-        _ask(where, Verb.RESTART, name, timeout, identifier and f"{identifier}-{names.index(name)}")
+        number = identifier and f"{identifier}-{names.index(name)}"
+        _ask(where, Verb.RESTART, name, timeout, number, parameters=parameters)
         _streams(where, name, timeout)
 
 

@@ -24,6 +24,8 @@ from pgherd.model.server import Process
 from pgherd.model.view import View
 
 VERBS = (Verb.RESTART, Verb.RELOAD, Verb.REINITIALIZE)
+ARRIVES = 3.0
+"""Seconds after which a change of the configuration that was written before a request is in force here."""
 SETTLED = holder.LEADS | {"unhealthy", "failsafe", "paused", "replica", "not-streaming", "waiting-for-leader"}
 """Reasons of decisions beside which a restart may begin: nothing else is about to happen to PostgreSQL."""
 
@@ -41,7 +43,7 @@ def answer(
     )  # fmt: skip
 
 
-def also(view: View, decision: Decision) -> Decision:
+def also(view: View, decision: Decision, now: float) -> Decision:
     """The decision with the oldest request to this member served beside it, or instead of the rest of it."""
     record = view.knowledge.record
     asked = next((each for each in view.requests if _mine(view, each)), None)
@@ -51,6 +53,8 @@ def also(view: View, decision: Decision) -> Decision:
     why = refusal(view, record, asked)
     if why is not None:
         return _with(decision, answer(asked, Stage.REFUSED, why))
+    if request.parameters.only_pending and request.state is Stage.PENDING and not view.server.pending_restart:
+        return _with_nothing_to_do(decision, asked, now)
     if request.verb is not Verb.REINITIALIZE and decision.reason.code not in SETTLED:
         return decision
     if request.state is Stage.PENDING:
@@ -68,6 +72,15 @@ def also(view: View, decision: Decision) -> Decision:
 
 def _mine(view: View, asked: Asked) -> bool:
     return asked.request.verb in VERBS and asked.request.member == view.member
+
+
+def _with_nothing_to_do(decision: Decision, asked: Asked, now: float) -> Decision:
+    """Only after a while: what was configured just before it was asked for may not have arrived here yet."""
+    settled = asked.since + ARRIVES
+    if now >= settled:
+        return _with(decision, answer(asked, Stage.DONE, "nothing waits for a restart", result={"restarted": "false"}))
+    wake = settled if decision.wake_at is None else min(settled, decision.wake_at)
+    return msgspec.structs.replace(decision, wake_at=wake)
 
 
 def _with(decision: Decision, action: Action) -> Decision:

@@ -27,8 +27,8 @@ def ordinary(view: View, now: float) -> Decision:
             return unsafe(view, "lease-ending", "the lease was not renewed in time")
         if maintenance.recorded(view):
             decision = maintenance.hold(view, view.knowledge.record, now)
-            return asked.also(view, also(decision, switchover.in_pause(view)))
-        return failsafe.extend(view, now, asked.also(view, held(view, now)))
+            return asked.also(view, also(decision, switchover.in_pause(view)), now)
+        return failsafe.extend(view, now, asked.also(view, held(view, now), now))
     trouble = accident.happened(view)
     if trouble:
         return lost(view, trouble, now)
@@ -40,7 +40,7 @@ def ordinary(view: View, now: float) -> Decision:
         return unsafe(view, "crashed", "PostgreSQL died; what is left of it is killed before anything else")
     if view.task and view.task.kind is TaskKind.INITIALISE:
         return Decision((Kill(),), Reason("initialise-stopped", "the lease was lost while initialising (S7)"))
-    others = election.decide(view, now) or asked.also(view, follower.decide(view, now))
+    others = election.decide(view, now) or asked.also(view, follower.decide(view, now), now)
     return maintenance.restrain(view, others)
 
 

@@ -44,6 +44,8 @@ def check(request: Request) -> Request:
     forced = request.parameters.accept_loss or request.parameters.leader_is_dead
     if forced and request.verb is not Verb.FAILOVER:
         raise InvalidRequest(f"parameters: a {request.verb.value} takes none of accept_loss, leader_is_dead")
+    if request.parameters.only_pending and request.verb is not Verb.RESTART:
+        raise InvalidRequest(f"parameters: a {request.verb.value} does not take only_pending")
     for field, text in (("not_before", request.not_before), ("expires", request.expires), ("ended", request.ended)):
         if text:
             seconds(text, field)

@@ -39,6 +39,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """Failover without a leader: the member may lack WAL that the lease names."""
     leader_is_dead: bool = False
     """Failover without a leader: a person's word that the holder's PostgreSQL is dead."""
+    only_pending: bool = False
+    """Restart: only if a parameter of the member waits for one; else it is done at once, with nothing restarted."""
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):
