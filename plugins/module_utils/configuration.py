@@ -10,7 +10,7 @@ play remembers its last value in `config-applied` and moves only what the invent
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +102,24 @@ def _merged(inventory: Mapping[str, Any], live: Mapping[str, Any], prefer: str) 
     if problem:
         raise Refused(f"the inventory and what an operator set in the cluster do not go together: {problem}")
     return merged
+
+
+def configuration_changes(outcomes: Iterable[Outcome], name: str) -> list[dict[str, Any]]:
+    """Keys that changed in the configuration object `name`, with both values."""
+    found = [(each.before, each.after) for each in outcomes if each.name == name and each.action == "changed"]
+    texts = [(_read(before, CONFIG), _read(after, CONFIG)) for before, after in found if before and after]
+    return [change for before, after in texts for change in changed_keys(before, after)]
+
+
+def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[dict[str, Any]]:
+    """Keys of two configurations that differ, with dots between the levels, and both values (None: not there)."""
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, Mapping) or isinstance(new, Mapping):
+            sides = (each if isinstance(each, Mapping) else {} for each in (old, new))
+            yield from changed_keys(*sides, f"{prefix}{name}.")
+        elif old != new:
+            yield {"key": prefix + name, "before": old, "after": new}
 
 
 def _read(definition: Mapping[str, Any], annotation: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import users as database_users
+from . import volume_growth
 from .apply import (
     APPLIED_KINDS,
     WAVES,
@@ -51,6 +52,7 @@ class Wanted:
     lock: str | None = None
     lock_kind: str = "Endpoints"
     purge: bool = False
+    keep_members: str = ""
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -75,6 +77,9 @@ def converge(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
     # The agents' memory, whatever labels somebody gave it.
     kinds = (wanted.lock_kind, CONFIGURATION_KINDS[wanted.lock_kind])
     names |= {(kind, name) for kind, name in zip(kinds, (wanted.lock, wanted.configuration), strict=True) if name}
+    _refuse_volumes(api, objects, live)
+    if wanted.keep_members:
+        names |= _members(live, wanted.keep_members)
     gone = surplus(live, wanted.scope, names, wanted.purge)
     _protect_leader(live, (wanted.lock_kind, wanted.lock or ""), gone)
     outcomes = list[Outcome]()
@@ -84,6 +89,19 @@ def converge(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
     objects += [database_users.secret(user, known.get(user["secret"]), not check) for user in wanted.users]
     outcomes += apply_all(api, objects, live, check)
     return outcomes + [delete(api, each, check) for each in _last_wave_first(gone)]
+
+
+def _members(live: Live, label: str) -> set[tuple[str, str]]:
+    """Members that are there and what they need: a rollout removes them, in an order that disturbs nobody."""
+    names = {name for (kind, name), item in live.items()
+             if kind == "StatefulSet" and label in (item["metadata"].get("labels") or {})}  # fmt: skip
+    return {("StatefulSet", name) for name in names} | {("Secret", f"{name}-certs") for name in names}
+
+
+def _refuse_volumes(api: Api, objects: Sequence[dict[str, Any]], live: Live) -> None:
+    found = list(volume_growth.problems(api, objects, live))
+    if found:
+        raise Refused(f"{'; '.join(found)}. Nothing was changed.")
 
 
 def _made_once(api: Api, wanted: Wanted, definition: Mapping[str, Any], live: Live, check: bool) -> Outcome:

@@ -25,6 +25,8 @@ from .methods import bootstrap
 from .monitoring import monitoring
 from .patches import patches
 from .pod import pod
+from .rollout_declared import DEFAULTS as ROLLOUT_DEFAULTS
+from .rollout_declared import rollout
 
 DEFAULTS: Mapping[str, Any] = {
     **CERTIFICATE_DEFAULTS,
@@ -99,6 +101,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_version": 17,
     "postgres_wait": True,
     "postgres_wait_timeout": 300,
+    **ROLLOUT_DEFAULTS,
 }
 # Without a default here: required, taken from the host, absent on purpose, or read by one playbook only.
 WITHOUT_DEFAULT = (
@@ -148,6 +151,7 @@ def declare(variables: Mapping[str, Any], host: str, image_needed: bool = True) 
     cluster["wait"] = problems.boolean("postgres_wait", values["postgres_wait"])
     cluster["wait_timeout"] = problems.integer("postgres_wait_timeout", values["postgres_wait_timeout"], 1, 86400)
     cluster.update(certificates(values, cluster, problems))
+    cluster.update(rollout(values, problems), tags_by_pod={each["pod"]: each["tags"] for each in cluster["members"]})
     if problems.texts:
         raise Invalid(located(problems.texts, origins))
     cluster["node_ports"] = {

@@ -16,15 +16,15 @@ _MANAGE = ("get", "list", "create", "patch", "delete")
 # What the play does itself, and what it hands on to the pods: nobody may grant a right that he does not have.
 RIGHTS: Mapping[str, tuple[str, ...]] = {
     "ConfigMap": (*_MANAGE, "watch"),
-    "PersistentVolumeClaim": _MANAGE,
-    "Pod": ("list", "watch", "patch"),
+    "PersistentVolumeClaim": (*_MANAGE, "watch"),
+    "Pod": ("get", "list", "watch", "patch", "delete"),
     "PodDisruptionBudget": _MANAGE,
     "Role": _MANAGE,
     "RoleBinding": _MANAGE,
     "Secret": (*_MANAGE, "watch"),
     "Service": _MANAGE,
     "ServiceAccount": _MANAGE,
-    "StatefulSet": _MANAGE,
+    "StatefulSet": (*_MANAGE, "watch"),
 }
 _LOCK_RIGHTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Endpoints": {"Endpoints": (*_MANAGE, "watch")},

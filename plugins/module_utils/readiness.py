@@ -38,7 +38,7 @@ def situation(
     by_name = _pods(api, namespace, selector, prefix)
     annotations = _annotations(api, path(lock[0], namespace, lock[1]))
     names = list(members) or sorted(by_name)
-    shown = tuple(_member(name, by_name.get(name), annotations.get("leader", ""), prefix) for name in names)
+    shown = tuple(member_of(name, by_name.get(name), annotations.get("leader", ""), prefix) for name in names)
     missing = tuple(_missing(shown, annotations, " ".join(lock)))
     if not any(each["leader"] and each["role"] in ("primary", "master") for each in shown):
         return Situation(shown, annotations, missing)
@@ -52,7 +52,7 @@ def members_of(
 ) -> tuple[dict[str, Any], ...]:
     """The members whose pods are there, by name."""
     by_name = _pods(api, namespace, selector, prefix)
-    return tuple(_member(name, by_name[name], leader, prefix) for name in sorted(by_name))
+    return tuple(member_of(name, by_name[name], leader, prefix) for name in sorted(by_name))
 
 
 def _pods(api: Api, namespace: str, selector: Mapping[str, str], prefix: str) -> dict[str, dict[str, Any]]:
@@ -69,7 +69,8 @@ def _annotations(api: Api, where: str) -> dict[str, str]:
         raise
 
 
-def _member(name: str, pod: Mapping[str, Any] | None, leader: str, prefix: str) -> dict[str, Any]:
+def member_of(name: str, pod: Mapping[str, Any] | None, leader: str, prefix: str) -> dict[str, Any]:
+    """One member as people read it."""
     if pod is None:
         return {
             "name": name, "role": "", "ready": False, "node": "", "address": "", "state": "no pod", "leader": False,

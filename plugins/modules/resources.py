@@ -105,6 +105,13 @@ options:
     description: Prefix of the cluster's labels.
     type: str
     default: pgherd.dev/
+  keep_members:
+    description:
+      - Label that members' StatefulSets bear. Members that are there and no longer declared are left, with what they
+        need, for M(pgherd.postgres.rollout) to remove.
+      - Without it they are pruned like everything else, except the leader, whose removal is refused.
+    type: str
+    default: ""
   purge:
     description: Whether volumes that are no longer declared are deleted, with their data.
     type: bool
@@ -149,6 +156,12 @@ changes:
   elements: str
   returned: success
   sample: ["changed Service demo-ha: spec.ports[0].targetPort"]
+configuration:
+  description: Keys of the dynamic configuration that changed, with both values (null where there was or is none).
+  type: list
+  elements: dict
+  returned: when O(configuration) is set
+  sample: [{"key": "postgresql.parameters.max_connections", "before": 100, "after": 200}]
 missing:
   description: What is not as declared yet, one sentence each. Empty when every member of O(members) is ready.
   type: list
@@ -163,6 +176,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Refused
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError, Unreachable, connect
+from ansible_collections.pgherd.postgres.plugins.module_utils.configuration import configuration_changes
 from ansible_collections.pgherd.postgres.plugins.module_utils.converge import Wanted, converge, remove
 from ansible_collections.pgherd.postgres.plugins.module_utils.readiness import situation
 from ansible_collections.pgherd.postgres.plugins.module_utils.reporting import report
@@ -186,6 +200,7 @@ OPTIONS = {
     "keep": {"type": "list", "elements": "str", "default": [], "no_log": False},
     "lock": {"type": "str"},
     "lock_kind": {"type": "str", "choices": ["Endpoints", "EndpointSlice"], "default": "Endpoints"},
+    "keep_members": {"type": "str", "default": ""},
     "purge": {"type": "bool", "default": False},
 }
 READINESS = {
@@ -199,7 +214,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     wanted = Wanted(**{name: params[name] for name in OPTIONS if name != "state"})
     api = connect(module)
     bring = remove if params["state"] == "absent" else converge
-    result = report(bring(api, wanted, module.check_mode), wanted.namespace, module._diff)
+    outcomes = bring(api, wanted, module.check_mode)
+    result = report(outcomes, wanted.namespace, module._diff)
+    if wanted.configuration:
+        result["configuration"] = configuration_changes(outcomes, wanted.configuration)
     if params["members"] and wanted.lock:
         lock = (wanted.lock_kind, wanted.lock)
         look = (api, wanted.namespace, lock, params["members"], wanted.selector, params["label_prefix"])

@@ -35,6 +35,7 @@ class Stage:
         self.world.run(30.0, self.settled)
         assert self.settled()
         self.world.run(self.world.now + self.world.between(0.0, 2.0), lambda: False)
+        self.world.run(self.world.now + 30.0, lambda: self.settled() and len(self.record.candidates) == size - 1)
         self.leader = self.cluster.members[self.record.leader or ""]
         self.others = [member for member in self.cluster.members.values() if member is not self.leader]
         self.epoch = self.record.epoch

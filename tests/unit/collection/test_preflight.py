@@ -38,7 +38,7 @@ def test_a_missing_namespace_is_named() -> None:
 def test_a_missing_right_is_named() -> None:
     rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "resourceNames": ["only-this"]}]
     (said,) = problems(api(rules), "databases", {})
-    assert "get, list, create, patch, delete statefulsets.apps" in said and "watch" in said
+    assert "get, list, create, patch, delete, watch statefulsets.apps" in said and "watch" in said
 
 
 def test_an_authoriser_that_cannot_list_its_rules_is_asked_one_by_one() -> None:

@@ -67,6 +67,7 @@ class Published:
             said["timeline"] = server.position.timeline if running and server.position else None
             said["streaming_from"] = server.following if running and server.streaming else None
             said["pending_restart"] = pending(server.pending_restart)
+            said["seen"] = digest(state.config_seen.config) if state.config_seen else ""
             said["refused"] = state.refused or server.refused
         return msgspec.json.encode(said, order="sorted").decode()
 

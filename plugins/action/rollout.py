@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, pgherd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rollout with progress: the module does one step a call, and says in between what it waits for."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+SLICE_SECONDS = 15
+
+display = Display()
+
+
+class ActionModule(ActionBase):
+    """Runs the module of the same name until nothing is left to do, or nothing moves for `wait_timeout` seconds."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        name, patience = str(args.get("cluster", "")), int(args.get("wait_timeout", 300))
+        steps = list[dict[str, Any]]()
+        moved = time.monotonic()
+        while True:
+            left = max(1, int(patience - (time.monotonic() - moved)))
+            found = self._execute_module(
+                module_name="pgherd.postgres.rollout",
+                module_args={**args, "wait_timeout": min(SLICE_SECONDS, left)},
+                task_vars=task_vars,
+            )
+            if self._task.check_mode:
+                return {**result, **found}
+            if found.get("steps"):
+                moved = time.monotonic()
+                steps += [{**each, "order": len(steps) + 1} for each in found["steps"]]
+                for each in found["steps"]:
+                    display.display(f"  {name}: {each['kind']} {', '.join(each['members'])}: {each['reason']}")
+            still = time.monotonic() - moved
+            waits = found.get("failed") and found.get("waiting") and still < patience
+            if waits:
+                display.display(f"  {name}: {still:.0f} s: {'; '.join(found['waiting'])}")
+            elif found.get("failed") or found.get("done"):
+                if found.get("failed") and found.get("waiting"):
+                    found["msg"] = f"after {still:.0f} s {found['msg']}"
+                return {**result, **found, "steps": steps, "changed": bool(steps)}
