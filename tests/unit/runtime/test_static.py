@@ -103,7 +103,5 @@ def test_a_member_that_is_taken_out_counts_itself_in_while_it_has_data(tmp_path:
 
 
 def test_one_that_was_never_declared_does_not_begin(tmp_path: Path) -> None:
-    with pytest.raises(
-        InvalidSetting, match=r"'demo-9' \(this pod\) is not among the declared members demo-0"
-    ):
+    with pytest.raises(InvalidSetting, match=r"'demo-9' \(this pod\) is not among the declared members demo-0"):
         settings_for(YAML % (tmp_path / "none"), "demo-9")
