@@ -12,6 +12,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 SLICE_SECONDS = 15
+REFUSED_SECONDS = 30
+"""A configuration that a member still refuses after this will not be taken."""
 
 display = Display()
 
@@ -40,7 +42,8 @@ class ActionModule(ActionBase):
                 for each in found["steps"]:
                     display.display(f"  {name}: {each['kind']} {', '.join(each['members'])}: {each['reason']}")
             still = time.monotonic() - moved
-            waits = found.get("failed") and found.get("waiting") and still < patience
+            longest = min(patience, REFUSED_SECONDS) if found.get("refused") else patience
+            waits = found.get("failed") and found.get("waiting") and still < longest
             if waits:
                 display.display(f"  {name}: {still:.0f} s: {'; '.join(found['waiting'])}")
             elif found.get("failed") or found.get("done"):

@@ -107,6 +107,11 @@ waiting:
   type: list
   elements: str
   returned: always
+refused:
+  description: Members that do not take the configuration, with PostgreSQL's words.
+  type: list
+  elements: str
+  returned: success
 done:
   description: Whether nothing is left to do.
   type: bool
@@ -129,7 +134,7 @@ from ansible_collections.pgherd.postgres.plugins.module_utils.rollout_foreseen i
     table,
 )
 from ansible_collections.pgherd.postgres.plugins.module_utils.rollout_observe import Place, look
-from ansible_collections.pgherd.postgres.plugins.module_utils.rollout_plan import Step
+from ansible_collections.pgherd.postgres.plugins.module_utils.rollout_plan import Plan, Step
 
 OPTIONS = {
     "namespace": {"type": "str", "required": True},
@@ -149,14 +154,16 @@ class Refused(Exception):
     """Nothing was done, and why."""
 
 
-def result(name: str, steps: tuple[Step, ...], waits: tuple[str, ...], changed: bool, done: bool) -> dict[str, Any]:
+def result(name: str, steps: tuple[Step, ...], what: Plan) -> dict[str, Any]:
+    waits = (*what.waits, *what.refused)
     return {
-        "changed": changed,
-        "done": done,
+        "changed": bool(steps),
+        "done": what.done,
         "steps": rows(steps),
         "table": table(name, steps, waits),
         "write_seconds": interruption(steps),
         "waiting": list(waits),
+        "refused": list(what.refused),
     }
 
 
@@ -172,7 +179,7 @@ def foresee(api: Api, place: Place, params: dict[str, Any]) -> dict[str, Any]:
     if what.refusals:
         raise Refused(f"{place.cluster}: {'; '.join(what.refusals)}. Nothing was done.")
     within(place.cluster, what.steps, params["budget"])
-    return result(place.cluster, what.steps, (*what.waits, *what.refused), bool(what.steps), not what.steps)
+    return result(place.cluster, what.steps, what)
 
 
 def step(api: Api, place: Place, params: dict[str, Any]) -> dict[str, Any]:
@@ -185,8 +192,7 @@ def step(api: Api, place: Place, params: dict[str, Any]) -> dict[str, Any]:
     what = moved.plan
     if what.refusals:
         raise Refused(f"{place.cluster}: {'; '.join(what.refusals)}.")
-    taken = (moved.step,) if moved.step is not None else ()
-    return result(place.cluster, taken, () if taken else (*what.waits, *what.refused), bool(taken), what.done)
+    return result(place.cluster, (moved.step,) if moved.step is not None else (), what)
 
 
 def main() -> None:
