@@ -18,12 +18,14 @@ from .apply import Scope
 from .asking import Book, make, outcome, send
 from .client import MERGE_PATCH, Api, ApiError
 from .names import FIELD_MANAGER, path
-from .rollout_observe import TOLD, Place, Sight, look
+from .rollout_observe import TOLD, Place, Sight, look, status_of
 from .rollout_plan import Plan, Step, plan
 from .waiting import Watched, wait_on
 
 ANSWER_SECONDS = 120.0
 """For a switchover or a restart to end."""
+SAID_SECONDS = 15.0
+"""For a member to say in its pod's annotation that it was restarted; one that does not is looked at as it is."""
 GONE_SECONDS = 120.0
 """For a pod to end; the fence ends everything after 50."""
 POLL = 0.3
@@ -94,8 +96,16 @@ def _replace(api: Api, place: Place, sight: Sight, step: Step) -> None:
 def _restart(api: Api, place: Place, sight: Sight, step: Step) -> None:
     """Of what still waits for a restart only: asked for twice, it is done once."""
     book = Book(api, place.namespace, place.cluster)
-    request = make("restart", step.members[0], parameters={"only_pending": True})
-    outcome(book, send(book, request), ANSWER_SECONDS)
+    name = step.members[0]
+    outcome(book, send(book, make("restart", name, parameters={"only_pending": True})), ANSWER_SECONDS)
+    before = status_of(sight.pods[name])
+    deadline = time.monotonic() + SAID_SECONDS
+    # Its agent says at once that nothing waits any more; before that the next look would ask for a restart again.
+    while time.monotonic() < deadline:
+        pod = _pod(api, place, name)
+        if pod is None or status_of(pod).get("pending_restart") != before.get("pending_restart"):
+            return
+        time.sleep(POLL)
 
 
 def _switchover(api: Api, place: Place, sight: Sight, step: Step) -> None:
@@ -146,15 +156,16 @@ def _delete(api: Api, where: str, uid: str) -> None:
 
 def _until(api: Api, place: Place, name: str, check: Callable[[dict[str, Any] | None], bool]) -> None:
     deadline = time.monotonic() + GONE_SECONDS
-    while True:
-        try:
-            pod: dict[str, Any] | None = api.request("GET", path("Pod", place.namespace, name))
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            pod = None
-        if check(pod):
-            return
+    while not check(_pod(api, place, name)):
         if time.monotonic() > deadline:
             raise Stuck(f"after {GONE_SECONDS:g} s pod {name} is still there. Run again to go on.")
         time.sleep(POLL)
+
+
+def _pod(api: Api, place: Place, name: str) -> dict[str, Any] | None:
+    try:
+        return api.request("GET", path("Pod", place.namespace, name))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return None

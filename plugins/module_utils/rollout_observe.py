@@ -137,7 +137,7 @@ class _News:
         }  # fmt: skip
         if pod is None:
             return Member(**shape, present=False, ready=False, streaming=False, state="no pod")
-        said = _json(_annotations(pod).get("status", ""))
+        said = status_of(pod)
         seen = member_of(name, pod, self.lease.leader, self.place.prefix)
         source, cascades = said.get("streaming_from"), bool(tags.get("replicatefrom"))
         return Member(
@@ -197,6 +197,11 @@ def _unfinished(annotations: Mapping[str, str]) -> tuple[str, ...]:
     found = read_all(annotations).values()
     return tuple(str(each) for each in found if each.verb in _DISRUPTS and not each.finished
                  and not (each.not_before and each.state == "pending"))  # fmt: skip
+
+
+def status_of(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """What its agent said last; empty while it has said nothing."""
+    return _json(_annotations(pod).get("status", ""))
 
 
 def _annotations(item: Mapping[str, Any]) -> Mapping[str, str]:

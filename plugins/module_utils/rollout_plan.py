@@ -177,7 +177,7 @@ def _steps(cluster: Cluster) -> Iterator[Step]:
 
 
 def _starts(cluster: Cluster) -> Iterator[Step]:
-    """The last leader first: it has all WAL, and the others could only wait for its word."""
+    """The last leader first: it has all WAL, and its lease is free: another could take it without the last of that."""
     stopped = [each.name for each in _declared(cluster) if not each.running]
     first = cluster.last_leader if cluster.last_leader in stopped else ""
     last = cluster.member(cluster.last_leader)
