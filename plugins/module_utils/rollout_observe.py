@@ -137,20 +137,23 @@ class _News:
         }  # fmt: skip
         if pod is None:
             return Member(**shape, present=False, ready=False, streaming=False, state="no pod")
-        said = status_of(pod)
+        said, outdated = status_of(pod), _outdated(owner, pod)
+        # An agent of before this annotation: it is about to be replaced, and the lease says whether it streams.
+        older = outdated and not said
         seen = member_of(name, pod, self.lease.leader, self.place.prefix)
         source, cascades = said.get("streaming_from"), bool(tags.get("replicatefrom"))
+        streams = bool(source) and (cascades or source == self.lease.leader)
         return Member(
             **shape,
             ready=seen["ready"],
             state=seen["state"],
-            streaming=seen["ready"] and bool(source) and (cascades or source == self.lease.leader),
-            outdated=_outdated(owner, pod),
+            streaming=seen["ready"] and (streams or (older and name in self.lease.candidates)),
+            outdated=outdated,
             template_seen=_template_seen(owner),
             pending=said.get("pending_restart") or {},
-            configured=said.get("configuration") == self.configuration,
+            configured=older or said.get("configuration") == self.configuration,
             refused=said.get("refused") or "" if said.get("seen") == self.configuration else "",
-            settled=said.get("settings") == self.settings,
+            settled=older or said.get("settings") == self.settings,
             told=not said or self.settings in (said.get("settings"), self._told(pod)),
         )
 

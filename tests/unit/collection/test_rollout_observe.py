@@ -13,6 +13,7 @@ A, B = "demo-a-0", "demo-b-0"
 CONFIG = json.dumps({"synchronous_mode": True, "synchronous_node_count": 2, "synchronous_mode_strict": True})
 STATIC = {"data": {"pgherd.yaml": "cluster: demo\n"}}
 SETTINGS = digest("cluster: demo\n")
+CANDIDATES = json.dumps([{"member": B, "incarnation": "i"}])
 SAID: dict[str, Any] = {
     "state": "running", "configuration": digest(CONFIG), "seen": digest(CONFIG), "settings": SETTINGS,
     "streaming_from": A, "pending_restart": {}, "refused": "",
@@ -42,7 +43,7 @@ def member(tags: dict[str, Any] | None = None, claim: dict[str, Any] | None = No
            of: dict[str, Any] | None = None, pods: list[dict[str, Any]] | None = None) -> Member:  # fmt: skip
     """B, where A leads."""
     place = Place("ns", "demo", {}, "p/", "Endpoints", {A: {}, **({B: tags or {}} if declared else {})})
-    lock = {"metadata": {"annotations": {"leader": A, "transitions": "1", "released": "0"}}}
+    lock = {"metadata": {"annotations": {"leader": A, "transitions": "1", "released": "0", "candidates": CANDIDATES}}}
     found = sight(
         place, [pod(A, {}), pod(B, {})] if pods is None else pods, [owner(A), of or owner(B)],
         [claim] if claim else [], lock, {"metadata": {"annotations": {"config": CONFIG}}}, {}, STATIC,
@@ -71,6 +72,7 @@ def test_a_member_that_is_as_declared() -> None:
         ({"pods": [pod(B, {"settings": "before"})]}, {"settled": False, "told": False}),
         ({"pods": [pod(B, {"settings": "before"}, annotations={"p/settings": SETTINGS})]}, {"settled": False}),
         ({"pods": [pod(B)]}, {"settled": False, "configured": False, "streaming": False}),
+        ({"pods": [pod(B, revision="old")]}, {"outdated": True}),  # an agent of before the annotation
         ({"of": owner(B, replicas=0)}, {"running": False}),
         ({"declared": False}, {"declared": False}),
         ({"tags": {"nofailover": True}}, {"may_lead": False}),
