@@ -97,14 +97,18 @@ def sight(
     label = f"{place.prefix}instance"
     by_pod = {each["metadata"]["name"]: each for each in pods if label in _labels(each)}
     by_set = {f"{each['metadata']['name']}-0": each for each in sets if label in _labels(each)}
-    by_claim = {each["metadata"]["name"]: each for each in volumes}
     config = _annotations(configuration).get("config", "")
     lease = Lease(place.lock_kind, _annotations(lock))
     settings = digest((static.get("data") or {}).get("pgherd.yaml", ""))
     news = _News(place, lease, digest(config), settings)
     names = [*place.members, *sorted(set(by_set) - set(place.members))]
     members = tuple(
-        news.member(name, by_set[name], by_pod.get(name), by_claim.get(f"{name.removesuffix('-0')}-pgdata"))
+        news.member(
+            name,
+            by_set[name],
+            by_pod.get(name),
+            [each for each in volumes if _labels(each).get(label) == by_set[name]["metadata"]["name"]],
+        )
         for name in names
         if name in by_set
     )
@@ -125,11 +129,13 @@ class _News:
     settings: str
 
     def member(
-        self, name: str, owner: Mapping[str, Any], pod: Mapping[str, Any] | None, claim: Mapping[str, Any] | None
+        self, name: str, owner: Mapping[str, Any], pod: Mapping[str, Any] | None, claims: Sequence[Mapping[str, Any]]
     ) -> Member:
         declared = name in self.place.members
         tags = self.place.members.get(name, {})
-        resizing, at_start = _resizing(claim)
+        sizes = [_resizing(each) for each in claims]
+        resizing = "; ".join(why for why, _ in sizes if why)
+        at_start = any(pending for _, pending in sizes)
         shape = {
             "name": name, "declared": declared, "running": owner["spec"].get("replicas", 1) > 0,
             "may_lead": not never_leads(tags) and "replicatefrom" not in tags, "may_vote": not tags.get("nosync"),
@@ -173,10 +179,8 @@ def _template_seen(owner: Mapping[str, Any]) -> bool:
     return bool(seen >= owner["metadata"].get("generation", 0))
 
 
-def _resizing(claim: Mapping[str, Any] | None) -> tuple[str, bool]:
+def _resizing(claim: Mapping[str, Any]) -> tuple[str, bool]:
     """Why a volume is smaller than asked for, and whether only a new pod ends that."""
-    if claim is None:
-        return "", False
     status = claim.get("status") or {}
     asked = quantity(str(claim["spec"]["resources"]["requests"]["storage"]))
     has = quantity(str((status.get("capacity") or {}).get("storage", "")))

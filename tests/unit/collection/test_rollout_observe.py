@@ -98,7 +98,13 @@ def test_a_member_that_is_not(given: dict[str, Any], expected: dict[str, Any]) -
 )  # fmt: skip
 def test_a_volume(status: dict[str, Any], resizing: str, at_start: bool) -> None:
     spec = {"resources": {"requests": {"storage": "2Gi"}}}
-    found = member(claim={"metadata": {"name": "demo-b-pgdata"}, "spec": spec, "status": status})
+    found = member(
+        claim={
+            "metadata": {"name": "demo-b-pgdata", "labels": {"p/instance": "demo-b"}},
+            "spec": spec,
+            "status": status,
+        }
+    )
     assert (found.resizing, found.resized_by_start) == (resizing, at_start)
 
 
