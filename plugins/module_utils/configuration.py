@@ -67,11 +67,11 @@ def apply_configuration(
     api: Api, definition: Mapping[str, Any], live: Mapping[str, Any], prefer: str, check: bool
 ) -> Outcome:
     """Write the merged configuration by compare-and-swap. Raises Refused on a conflict or impossible timing."""
-    inventory = _read(definition, CONFIG)
+    inventory = annotated(definition, CONFIG)
     for _attempt in range(ATTEMPTS):
         merged = _merged(inventory, live, prefer)
         annotations = {CONFIG: merged, APPLIED: inventory}
-        wanted = {name: value for name, value in annotations.items() if _read(live, name) != value}
+        wanted = {name: value for name, value in annotations.items() if annotated(live, name) != value}
         kind, name = key_of(definition)
         if not wanted:
             return Outcome(kind, name, "unchanged", after=live)
@@ -91,7 +91,7 @@ def apply_configuration(
 
 
 def _merged(inventory: Mapping[str, Any], live: Mapping[str, Any], prefer: str) -> dict[str, Any]:
-    merged, conflicts = merge(_read(live, APPLIED), inventory, _read(live, CONFIG), prefer)
+    merged, conflicts = merge(annotated(live, APPLIED), inventory, annotated(live, CONFIG), prefer)
     if conflicts and prefer == "fail":
         raise Refused(
             "the dynamic configuration was changed both in the inventory and in the cluster: "
@@ -107,7 +107,7 @@ def _merged(inventory: Mapping[str, Any], live: Mapping[str, Any], prefer: str) 
 def configuration_changes(outcomes: Iterable[Outcome], name: str) -> list[dict[str, Any]]:
     """Keys that changed in the configuration object `name`, with both values."""
     found = [(each.before, each.after) for each in outcomes if each.name == name and each.action == "changed"]
-    texts = [(_read(before, CONFIG), _read(after, CONFIG)) for before, after in found if before and after]
+    texts = [(annotated(before, CONFIG), annotated(after, CONFIG)) for before, after in found if before and after]
     return [change for before, after in texts for change in changed_keys(before, after)]
 
 
@@ -122,7 +122,8 @@ def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any], prefix: st
             yield {"key": prefix + name, "before": old, "after": new}
 
 
-def _read(definition: Mapping[str, Any], annotation: str) -> dict[str, Any]:
+def annotated(definition: Mapping[str, Any], annotation: str) -> dict[str, Any]:
+    """A dictionary from an annotation, empty without it. Raises Refused when it is something else."""
     text: str = (definition["metadata"].get("annotations") or {}).get(annotation) or ""
     try:
         found = json.loads(text) if text else {}

@@ -23,6 +23,7 @@ from .instance_sets import instance_sets
 from .manifest import located, with_manifest
 from .methods import bootstrap
 from .monitoring import monitoring
+from .operations import INPUTS
 from .patches import patches
 from .pod import pod
 from .rollout_declared import DEFAULTS as ROLLOUT_DEFAULTS
@@ -113,7 +114,7 @@ WITHOUT_DEFAULT = (
     "postgres_purge",
     "postgres_users",
 )
-KNOWN = tuple(sorted([*DEFAULTS, *WITHOUT_DEFAULT]))
+KNOWN = tuple(sorted([*DEFAULTS, *WITHOUT_DEFAULT, *INPUTS]))
 
 
 class Invalid(ValueError):

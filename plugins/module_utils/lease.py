@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,19 +77,22 @@ def slot_name(member: str) -> str:
 
 
 def read_lease(api: Api, namespace: str, cluster: str, kind: str | None = None) -> Lease | None:
-    """Of the kinds that it may have the first that is there; None when there is no lock."""
+    """None when there is no lock."""
+    found = first_of(api, namespace, f"{cluster}-ha", [kind] if kind else list(LOCK_KINDS.values()))
+    return Lease(found["kind"], found["metadata"].get("annotations") or {}) if found else None
+
+
+def first_of(api: Api, namespace: str, name: str, kinds: Sequence[str]) -> dict[str, Any] | None:
+    """The object of the first of these kinds that is there. Raises ApiError when none of them may be read."""
     refused = list[ApiError]()
-    kinds = [kind] if kind else list(LOCK_KINDS.values())
-    for each in kinds:
+    for kind in kinds:
         try:
-            found = api.request("GET", path(each, namespace, f"{cluster}-ha"))
+            return {**api.request("GET", path(kind, namespace, name)), "kind": kind}
         except ApiError as error:
             if error.status not in (403, 404):
                 raise
             # Who may read the one kind need not be allowed to read the other.
             refused += [error] if error.status == 403 else []
-            continue
-        return Lease(each, found["metadata"].get("annotations") or {})
     if len(refused) == len(kinds):
         raise refused[0]
     return None

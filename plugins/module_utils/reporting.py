@@ -44,12 +44,12 @@ def _diff(outcome: Outcome, namespace: str) -> dict[str, str]:
     return {
         "before_header": f"{header} (before)",
         "after_header": f"{header} ({outcome.action})",
-        "before": _text(before),
-        "after": _text(after),
+        "before": text(before),
+        "after": text(after),
     }
 
 
-def _text(definition: Mapping[str, Any]) -> str:
+def text(definition: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(definition), sort_keys=True, default_flow_style=False) if definition else ""
 
 

@@ -14,6 +14,7 @@ from ansible_collections.pgherd.postgres.plugins.action.declare import evaluated
 from ansible_collections.pgherd.postgres.plugins.module_utils.checks import quantity
 from ansible_collections.pgherd.postgres.plugins.module_utils.declaration import DEFAULTS, KNOWN, Invalid, declare
 from ansible_collections.pgherd.postgres.plugins.module_utils.names import rendered_names
+from ansible_collections.pgherd.postgres.plugins.module_utils.operations import INPUTS
 from ansible_collections.pgherd.postgres.plugins.module_utils.timing import timing_problem
 
 from .rendering import ROLE, cluster, rendered, variables
@@ -263,7 +264,7 @@ def test_the_role_says_the_same_defaults_and_variables() -> None:
     del defaults["postgres_cluster_name"]
     assert defaults == dict(DEFAULTS)
     options = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-    assert set(options) == set(KNOWN) - {"postgres_destroy", "postgres_purge"}
+    assert set(options) == set(KNOWN) - {"postgres_destroy", "postgres_purge", *INPUTS}
     assert {name: each["default"] for name, each in options.items() if "default" in each} == {
         name: value for name, value in DEFAULTS.items() if value is not None
     }
@@ -320,6 +321,25 @@ def test_both_roles_describe_a_variable_alike() -> None:
             continue  # the role's own
         described = {key: value for key, value in each.items() if key != "description"}
         assert described == {key: value for key, value in known[name].items() if key != "description"}, name
+
+
+def test_roles_that_ask_for_something_say_what_they_read() -> None:
+    known = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    inputs = set[str]()
+    for role in ("configuration", "reinitialize", "restart", "switchover"):
+        base = ROLE.parent / role
+        options = yaml.safe_load((base / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"][
+            "options"
+        ]
+        defaults = yaml.safe_load((base / "defaults" / "main.yml").read_text())
+        own = set(options) - set(known)
+        assert set(defaults) == {name for name in own if not options[name].get("required")}, role
+        for name in own & set(defaults):
+            assert options[name].get("default", "") == defaults[name], name
+        for name in set(options) & set(known):
+            assert options[name]["type"] == known[name]["type"], name
+        inputs |= own
+    assert inputs == set(INPUTS)
 
 
 def test_the_agent_takes_declared_slots() -> None:
