@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 # A later wave needs an earlier one: a binding its Role, Endpoints a Service's address, pods everything.
 WAVES: Sequence[frozenset[str]] = (
-    frozenset({"ServiceAccount", "Role", "Secret", "ConfigMap", "Service", "PersistentVolumeClaim"}),
+    frozenset({"ServiceAccount", "Role", "Secret", "ConfigMap", "Service", "PersistentVolumeClaim", "NetworkPolicy"}),
     frozenset({"RoleBinding", "Endpoints", "EndpointSlice", "PodDisruptionBudget", "PodMonitor", "PrometheusRule"}),
     frozenset({"StatefulSet"}),
 )

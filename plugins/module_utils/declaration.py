@@ -23,6 +23,7 @@ from .instance_sets import instance_sets
 from .manifest import located, with_manifest
 from .methods import bootstrap
 from .monitoring import monitoring
+from .network import network
 from .operations import INPUTS
 from .patches import patches
 from .pod import pod
@@ -61,6 +62,9 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_maximum_lag_on_syncnode": -1,
     "postgres_member_slots_ttl": 1800,
     "postgres_monitoring": {},
+    "postgres_network_policy": True,
+    "postgres_network_policy_clients": [],
+    "postgres_network_policy_monitoring": [],
     "postgres_parameters": {},
     "postgres_patches": [],
     "postgres_pg_hba": [],
@@ -148,6 +152,7 @@ def declare(variables: Mapping[str, Any], host: str, image_needed: bool = True) 
         values["postgres_configuration_conflict"],
         ("fail", "inventory", "cluster"),
     )
+    cluster["network"] = network(values, problems)
     cluster["patches"] = patches(values["postgres_patches"], cluster, problems)
     cluster["wait"] = problems.boolean("postgres_wait", values["postgres_wait"])
     cluster["wait_timeout"] = problems.integer("postgres_wait_timeout", values["postgres_wait_timeout"], 1, 86400)

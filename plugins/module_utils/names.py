@@ -34,6 +34,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "ConfigMap": ("/api/v1", "configmaps"),
     "Endpoints": ("/api/v1", "endpoints"),
     "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
     "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
     "Pod": ("/api/v1", "pods"),
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
@@ -108,6 +109,7 @@ def rendered_names(cluster: Mapping[str, Any]) -> dict[str, list[str]]:
     return {
         "ConfigMap": [f"{name}-config", f"{name}-users"],
         cluster["lock_kind"]: [f"{name}-primary"],
+        **({"NetworkPolicy": [f"{name}-members"]} if cluster["network"]["policy"] else {}),
         "PersistentVolumeClaim": claims,
         **({"PodDisruptionBudget": budgets} if budgets else {}),
         **{kind: [name] for kind in cluster["monitoring"]["kinds"]},

@@ -33,6 +33,16 @@ COPY: dict[str, Any] = {"name": "copy", "command": "/bin/copy"}
             "postgres_instances[0].replica=3: no such field; did you mean repl",
         ),
         ({"users": [{"name": "app", "database": "x"}]}, "postgres_users[0].database"),
+        ({"network_policy": "perhaps"}, 'postgres_network_policy="perhaps": must be true or false'),
+        ({"network_policy_clients": [{"pods": {}}]}, "postgres_network_policy_clients[0].pods={}: no such field"),
+        (
+            {"network_policy_clients": [{"ipBlock": {"cidr": "10.1.0.0/33"}}]},
+            'postgres_network_policy_clients[0].ipBlock.cidr="10.1.0.0/33": must be a network',
+        ),
+        (
+            {"network_policy_monitoring": [{"ipBlock": {"cidr": "10.1.0.0/16"}, "podSelector": {}}]},
+            "must have an ipBlock alone, or podSelector, namespaceSelector or both",
+        ),
         (
             {"instances": [{**INSTANCE, "replicas": 0}]},
             "postgres_instances[0].replicas=0: must be a whole number from 1",

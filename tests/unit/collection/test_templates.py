@@ -47,6 +47,29 @@ def test_configuration_is_what_was_declared() -> None:
     assert annotations["config-applied"] == annotations["config"]
 
 
+def test_members_are_reached_by_each_other_and_clients_on_the_port_of_postgresql_alone() -> None:
+    policy = objects()[("NetworkPolicy", "demo-members")]["spec"]
+    members = {"matchLabels": {"pgherd.dev/cluster": "demo", "pgherd.dev/data": "postgres"}}
+    pod = objects()[("StatefulSet", "demo-instance1-23r5")]["spec"]["template"]
+    assert policy["podSelector"] == members and members["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert policy["policyTypes"] == ["Ingress"], "members reach the API, whose address nobody knows"
+    among_members, clients = policy["ingress"]
+    assert among_members["from"] == [{"podSelector": members}]
+    ports = {each["name"] for each in pod["spec"]["containers"][0]["ports"]}
+    assert {each["port"] for each in among_members["ports"]} == ports == {"postgres", "rest"}
+    assert clients == {"ports": [{"protocol": "TCP", "port": "postgres"}]}
+
+
+def test_clients_and_monitoring_are_who_was_declared_and_the_policy_can_be_left_out() -> None:
+    clients = [{"namespaceSelector": {"matchLabels": {"team": "a"}}}, {"ipBlock": {"cidr": "10.1.0.0/16"}}]
+    monitoring = [{"podSelector": {}, "namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]
+    made = objects(network_policy_clients=clients, network_policy_monitoring=monitoring)
+    _, to_postgresql, to_rest = made[("NetworkPolicy", "demo-members")]["spec"]["ingress"]
+    assert (to_postgresql["from"], to_rest["from"]) == (clients, monitoring)
+    assert [each["port"] for each in to_rest["ports"]] == ["rest"]
+    assert "NetworkPolicy" not in {kind for kind, _ in objects(network_policy=False)}
+
+
 def test_a_pod_can_do_nothing_that_it_need_not() -> None:
     pod = objects()[("StatefulSet", "demo-instance1-23r5")]["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["fsGroup"] == 26
