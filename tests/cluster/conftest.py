@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from pgherd_lab.demo import objects
 from pgherd_lab.demo.cluster import settled
 from tests import lab
+from tests.cluster import account
 from tests.cluster.stage import Play, Stage, eventually
 
 
 @pytest.fixture(scope="session")
-def stage() -> Iterator[Stage]:
-    """The lab (its own if the runner did not hand one over) with an empty namespace."""
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The lab (its own if the runner did not hand one over) with an empty namespace, and the account of the plays."""
     if not (os.environ.get("PGHERD_KUBECONFIG") and os.environ.get("PGHERD_IMAGE")):
         os.environ.update(lab.start())
         own = True
@@ -23,7 +25,8 @@ def stage() -> Iterator[Stage]:
         own = False
     stage = Stage(os.environ["PGHERD_KUBECONFIG"], os.environ["PGHERD_IMAGE"])
     stage.cluster.apply(objects.namespace())
-    yield stage
+    folder = tmp_path_factory.mktemp("account")
+    yield replace(stage, access=account.made(stage.kubectl, stage.kubeconfig, stage.namespace, folder))
     if own:
         lab.stop()
 

@@ -9,14 +9,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pgherd_lab.demo import objects
 from pgherd_lab.demo.cluster import Cluster
 from pgherd_lab.demo.console import Failed
+from tests.cluster import account
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -38,6 +39,8 @@ class Play:
 class Stage:
     kubeconfig: str
     image: str
+    access: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables by which plays reach the API: those of an account with the rights in docs/role.yaml."""
     namespace: str = objects.NAMESPACE
 
     @property
@@ -49,7 +52,7 @@ class Stage:
         return Cluster("demo", self.kubectl, self.namespace)
 
     def play(self, name: str, *arguments: str, limit: float = 600, kubeconfig: str | None = None) -> Play:
-        """Run a playbook of the checkout against the demo's inventory, as README says."""
+        """Run a playbook of the checkout against the demo's inventory, or as the user of a kubeconfig."""
         command = [
             shutil.which("ansible-playbook") or "ansible-playbook",
             "-i",
@@ -59,8 +62,8 @@ class Stage:
             f"postgres_namespace={self.namespace}",
         ]
         environment = {
-            **os.environ,
-            "K8S_AUTH_KUBECONFIG": kubeconfig or self.kubeconfig,
+            **{name: value for name, value in os.environ.items() if name not in account.VARIABLES},
+            **({"K8S_AUTH_KUBECONFIG": kubeconfig} if kubeconfig else self.access),
             "PGHERD_IMAGE": self.image,
             "ANSIBLE_NOCOLOR": "1",
         }
@@ -102,7 +105,7 @@ class Stage:
 
     def names(self) -> set[tuple[str, str]]:
         """Kind and name of every object that bears the cluster's label, whoever made it."""
-        kinds = "endpoints,sa,roles,rolebindings,secrets,configmaps,services,pvc,statefulsets,pdb,pods"
+        kinds = "endpoints,sa,roles,rolebindings,secrets,configmaps,services,pvc,statefulsets,pdb,netpol,pods"
         items = self.cluster.get(kinds, "-l", "pgherd.dev/cluster=demo")["items"]
         return {(item["kind"], item["metadata"]["name"]) for item in items}
 
@@ -119,7 +122,7 @@ class Stage:
 
     def versions(self) -> dict[str, str]:
         """resourceVersion of everything that the play owns."""
-        kinds = "serviceaccounts,roles,rolebindings,secrets,configmaps,services,pvc,statefulsets,pdb"
+        kinds = "serviceaccounts,roles,rolebindings,secrets,configmaps,services,pvc,statefulsets,pdb,networkpolicies"
         items = self.cluster.get(kinds, "-l", "pgherd.dev/cluster=demo,pgherd.dev/applied-by=play")["items"]
         return {
             f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]

@@ -22,7 +22,7 @@ def refused(play: Play) -> str:
 
 
 def test_a_missing_namespace_is_named_and_not_made(cluster: Stage) -> None:
-    said = refused(cluster.play("site", "-e", "postgres_namespace=nowhere"))
+    said = refused(cluster.play("site", "-e", "postgres_namespace=nowhere", kubeconfig=cluster.kubeconfig))
     assert "namespace nowhere does not exist" in said
     with pytest.raises(Failed, match="not found"):
         cluster.cluster.get("namespace", "nowhere")
@@ -65,6 +65,12 @@ def without_rights(cluster: Stage, tmp_path: Path) -> Path:
     return path
 
 
+def test_a_namespace_in_which_the_account_has_no_rights_is_named(cluster: Stage) -> None:
+    """The account of the plays may do nothing outside its namespace, not even see what is there."""
+    said = refused(cluster.play("site", "-e", "postgres_namespace=default"))
+    assert "in namespace default this account lacks the right to" in said and "statefulsets" in said
+
+
 def test_missing_rights_are_listed(cluster: Stage, without_rights: Path) -> None:
     play = cluster.play("site", "-e", f"postgres_namespace={POORER}", kubeconfig=str(without_rights))
     said = refused(play)
@@ -79,7 +85,7 @@ def test_the_agent_refuses_a_major_that_its_image_lacks(cluster: Stage) -> None:
     namespace = "elsewhere"
     cluster.cluster.apply(objects.namespace(namespace))
     wanted = ("-e", f"postgres_namespace={namespace}", "-e", "postgres_version=16", "-e", "postgres_wait=false")
-    play = cluster.play("site", *wanted)
+    play = cluster.play("site", *wanted, kubeconfig=cluster.kubeconfig)
     assert play.code == 0, play.text
     kubectl = (*cluster.kubectl, "--namespace", namespace)
 
