@@ -47,6 +47,10 @@ options:
     type: str
     choices: [Endpoints, EndpointSlice]
     default: Endpoints
+  history:
+    description: Whether to show the receipts of all changes of the leader as well.
+    type: bool
+    default: false
   wait:
     description: Whether to wait until the cluster is as declared.
     type: bool
@@ -69,11 +73,29 @@ EXAMPLES = r"""
 RETURN = r"""
 members:
   description:
-    - Members with role, node, address, state and whether they are ready and lead, and the C(certificates) that each one
-      uses, with C(kind), C(expires), C(days_left) and C(problem), which says why what is mounted is not in use.
+    - Members with what Kubernetes knows of their pods, what the lock says of them, what their agents publish in
+      annotation C(status) of their pods, and their declared tags.
+    - C(lag) is in bytes, of what the leader had when it last wrote the lock; a candidate may take over when the leader
+      is lost; C(pending_restart) names parameters. What nobody has said is null.
+    - C(certificates) are those that each one uses, with C(kind), C(expires), C(days_left) and C(problem), which says why
+      what is mounted is not in use.
   type: list
   elements: dict
   returned: always
+  sample:
+    - name: demo-instance1-23r5-0
+      role: replica
+      leader: false
+      ready: true
+      state: running
+      node: node2
+      address: 10.20.2.5
+      candidate: true
+      timeline: 2
+      lag: 0
+      streaming_from: demo-instance1-chbj-0
+      pending_restart: []
+      tags: {}
 leader:
   description: Pod name of the leader, empty without one.
   type: str
@@ -83,6 +105,25 @@ lock:
   description: Annotations of the lock.
   type: dict
   returned: always
+timeline:
+  description: Newest timeline that clients were sent to, null before the first leader.
+  type: int
+  returned: always
+  sample: 2
+epoch:
+  description: Changes of the leader so far, null without a lock.
+  type: int
+  returned: always
+  sample: 3
+paused:
+  description: Whether the cluster is in maintenance.
+  type: bool
+  returned: always
+history:
+  description: Receipts of the changes of the leader, oldest first.
+  type: list
+  elements: dict
+  returned: when O(history) is true
 missing:
   description: What is not as declared, one sentence each.
   type: list
@@ -95,9 +136,15 @@ refused:
   returned: always
 """
 
+import json
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError, Unreachable, connect
+from ansible_collections.pgherd.postgres.plugins.module_utils.client import Api, ApiError, Unreachable, connect
+from ansible_collections.pgherd.postgres.plugins.module_utils.lease import Lease, first_of
+from ansible_collections.pgherd.postgres.plugins.module_utils.members import declared_tags, detailed
+from ansible_collections.pgherd.postgres.plugins.module_utils.names import CONFIGURATION_KINDS, path
 from ansible_collections.pgherd.postgres.plugins.module_utils.readiness import Situation, situation
 from ansible_collections.pgherd.postgres.plugins.module_utils.waiting import wait
 
@@ -105,6 +152,32 @@ from ansible_collections.pgherd.postgres.plugins.module_utils.waiting import wai
 def _settled(seen: Situation) -> bool:
     """Nothing is missing, or nothing but what no waiting changes."""
     return set(seen.missing) == set(seen.refused)
+
+
+def described(api: Api, params: dict[str, Any], seen: Situation, selector: str) -> dict[str, Any]:
+    """Members and lock in detail."""
+    namespace, lease = params["namespace"], Lease(params["lock_kind"], seen.lock)
+    pods = api.request("GET", path("Pod", namespace), query={"labelSelector": selector})["items"]
+    tags = declared_tags(api, namespace, params["cluster"])
+    found = {
+        "members": detailed(seen.members, pods, lease, tags),
+        "timeline": lease.timeline,
+        "epoch": lease.epoch,
+        "paused": lease.paused,
+    }
+    return {**found, "history": receipts(api, params)} if params["history"] else found
+
+
+def receipts(api: Api, params: dict[str, Any]) -> list[Any]:
+    """None while nobody has led, and without a cluster."""
+    name = f"{params['cluster']}-ha-config"
+    found = first_of(api, params["namespace"], name, [CONFIGURATION_KINDS[params["lock_kind"]]])
+    text = (found["metadata"].get("annotations") or {}).get("history") if found else None
+    try:
+        history = json.loads(text) if text else []
+    except ValueError:
+        return []
+    return history if isinstance(history, list) else []
 
 
 def main() -> None:
@@ -116,6 +189,7 @@ def main() -> None:
         "selector": {"type": "dict", "required": True},
         "label_prefix": {"type": "str", "default": "pgherd.dev/"},
         "lock_kind": {"type": "str", "choices": ["Endpoints", "EndpointSlice"], "default": "Endpoints"},
+        "history": {"type": "bool", "default": False},
         "wait": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 300},
     }
@@ -136,13 +210,14 @@ def main() -> None:
 
     try:
         seen = wait(api, params["namespace"], selector, look, _settled, seconds, kind)
+        known = described(api, params, seen, selector)
     except (ApiError, Unreachable) as error:
         # With wait the action plugin looks again while there is time: an API server may come back.
         passing = params["wait"] and (isinstance(error, Unreachable) or error.status >= 500)
         module.fail_json(msg=str(error), **({"missing": [str(error)]} if passing else {}))
     result = {
         "changed": False,
-        "members": list(seen.members),
+        **known,
         "leader": seen.leader,
         "lock": seen.lock,
         "missing": list(seen.missing),

@@ -59,8 +59,13 @@ class Memory:
                 raise ApiError("GET", path, 404, "not found")
             return copy.deepcopy(self.objects[path])
         wanted = [part.split("=") for part in query.get("labelSelector", "").split(",") if part]
-        items = [copy.deepcopy(each) for at, each in self.objects.items() if at.rsplit("/", 1)[0] == path]
-        items = [each for each in items if all(each["metadata"].get("labels", {}).get(name) == v for name, v in wanted)]
+        everywhere = "/namespaces/" not in path
+        items = [
+            copy.deepcopy(each)
+            for at, each in self.objects.items()
+            if at.rsplit("/", 1)[0] == path or (everywhere and at.rsplit("/", 2)[1] == plural)
+        ]
+        items = [each for each in items if all(_selects(each, *words) for words in wanted)]
         version = KINDS[_KIND[plural]][0].removeprefix("/apis/").removeprefix("/api/")
         return {"apiVersion": version, "kind": f"{_KIND[plural]}List", "items": items}
 
@@ -107,6 +112,12 @@ class Memory:
 
     def versions(self) -> dict[str, str]:
         return {path: each["metadata"]["resourceVersion"] for path, each in self.objects.items()}
+
+
+def _selects(item: Mapping[str, Any], name: str, *value: str) -> bool:
+    """Whether a label has the value, or is there at all."""
+    labels = item["metadata"].get("labels") or {}
+    return name in labels and (not value or labels[name] == value[0])
 
 
 def _merge(target: dict[str, Any], change: Mapping[str, Any]) -> None:

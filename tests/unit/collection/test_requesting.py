@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from ansible_collections.pgherd.postgres.plugins.module_utils import waiting
-from ansible_collections.pgherd.postgres.plugins.modules import reinitialize, restart, switchover
+from ansible_collections.pgherd.postgres.plugins.module_utils.names import path
+from ansible_collections.pgherd.postgres.plugins.modules import cluster_info, reinitialize, restart, switchover
 
-from .agents import LOCK, A, Agents, Answer, B, C, call
+from .agents import LOCK, NAMESPACE, A, Agents, Answer, B, C, call
 
 LATER = "2036-01-06T02:00:00+00:00"
 
@@ -210,3 +212,24 @@ def test_a_replica_gets_new_data_and_the_leader_never(monkeypatch: pytest.Monkey
         result = call(monkeypatch, reinitialize, api, member=B, request_id="ticket-4", **options)
         assert not result["failed"] and result["changed"] is changed
     assert len(api.asked) == 1
+
+
+def test_a_look_shows_what_lock_pods_and_declaration_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Agents()
+    said = {"timeline": 2, "streaming_from": A, "pending_restart": {"max_connections": []}}
+    api.objects[path("Pod", NAMESPACE, B)]["metadata"]["annotations"] = {"status": json.dumps(said)}
+    config = {"name": "demo-ha-config", "annotations": {"history": '[{"to": 1}]'}}
+    api.put({"apiVersion": "v1", "kind": "Endpoints", "metadata": config})
+    tags = f"cluster: demo\ntags:\n  {C}: {{nofailover: 'true'}}\n"
+    api.put(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "demo-config"}, "data": {"pgherd.yaml": tags}}
+    )
+    selector = {"pgherd.dev/cluster": "demo"}
+    result = call(monkeypatch, cluster_info, api, cluster="demo", selector=selector, history=True)
+    assert (result["timeline"], result["epoch"], result["paused"]) == (2, 3, False)
+    assert result["history"] == [{"to": 1}]
+    leader, replica, other = result["members"]
+    assert (leader["leader"], leader["timeline"], leader["lag"], leader["candidate"]) == (True, 2, None, False)
+    assert (replica["lag"], replica["streaming_from"], replica["candidate"]) == (100, A, True)
+    assert replica["pending_restart"] == ["max_connections"] and other["pending_restart"] is None
+    assert other["tags"] == {"nofailover": "true"} and leader["tags"] == {}

@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, pgherd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the Kubernetes API knows of each member: from the lock, and from what its agent publishes in its own pod."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+try:
+    import yaml
+except ImportError:  # kubernetes needs PyYAML too, and its absence is reported in its name
+    yaml = None  # type: ignore[assignment]
+
+from .client import Api, ApiError
+from .lease import Lease
+from .names import path
+
+PUBLISHED = "status"
+"""Annotation of a member's pod, Patroni's name for the same."""
+
+
+def detailed(
+    members: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]], lease: Lease, tags: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The members with what is known of their PostgreSQL; None where nobody said."""
+    by_name = {pod["metadata"]["name"]: pod for pod in pods}
+    return [
+        {**member, **details(member["name"], by_name.get(member["name"]), lease), "tags": tags.get(member["name"], {})}
+        for member in members
+    ]
+
+
+def details(name: str, pod: Mapping[str, Any] | None, lease: Lease) -> dict[str, Any]:
+    said = published(pod)
+    candidate = name in lease.candidates
+    # Who may take the lease streams from its holder, on its timeline.
+    on_it = lease.timeline if candidate or name == lease.leader else None
+    return {
+        "candidate": candidate,
+        "timeline": said.get("timeline") or on_it,
+        "lag": lease.lag(name) if name != lease.leader else None,
+        "streaming_from": said.get("streaming_from") or (lease.leader if candidate else None),
+        "pending_restart": sorted(said["pending_restart"])
+        if isinstance(said.get("pending_restart"), Mapping)
+        else None,
+    }
+
+
+def published(pod: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The agent's own words; none without a pod, and before its first."""
+    text = (pod["metadata"].get("annotations") or {}).get(PUBLISHED) if pod else None
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def declared_tags(api: Api, namespace: str, cluster: str) -> dict[str, Any]:
+    """Tags by member as they were declared; none when that cannot be read."""
+    try:
+        found = api.request("GET", path("ConfigMap", namespace, f"{cluster}-config"))
+    except ApiError as error:
+        if error.status not in (403, 404):
+            raise
+        return {}
+    try:
+        settings = yaml.safe_load((found.get("data") or {}).get("pgherd.yaml") or "")
+    except yaml.YAMLError:
+        return {}
+    tags = settings.get("tags") if isinstance(settings, dict) else None
+    return tags if isinstance(tags, dict) else {}
