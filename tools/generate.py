@@ -34,7 +34,7 @@ NAMESPACE = "databases"
 
 def files() -> dict[Path, str]:
     """Path and text of everything that is generated."""
-    found = {ROOT / "docs" / "role.yaml": HEAD + yaml.safe_dump_all(account(), sort_keys=False)}
+    found = {ROOT / "docs" / "role.yaml": HEAD + _yaml(account())}
     for name, survey in surveys().items():
         text = json.dumps(survey, indent=2, ensure_ascii=False) + "\n"
         found[ROOT / "awx" / "surveys" / f"{name}.json"] = text
@@ -56,6 +56,19 @@ def account() -> list[dict[str, Any]]:
             "subjects": [{"kind": "ServiceAccount", **metadata}],
         },
     ]
+
+
+def _yaml(documents: list[dict[str, Any]]) -> str:
+    """As a person writes it: one line for each list and small mapping, sequences indented."""
+
+    class Indented(yaml.SafeDumper):
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            super().increase_indent(flow, False)
+
+    texts = [
+        yaml.dump(each, Dumper=Indented, sort_keys=False, default_flow_style=None, width=120) for each in documents
+    ]
+    return "".join(f"---\n{text}" for text in texts)
 
 
 def _rules() -> Iterator[dict[str, Any]]:

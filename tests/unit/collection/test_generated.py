@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import yaml
 from ansible_collections.pgherd.postgres.plugins.module_utils.operations import INPUTS
 from tools import generate
+
+from .serving import environment
 
 
 def test_generated_files_are_current() -> None:
@@ -27,6 +32,32 @@ def test_a_survey_asks_for_what_its_playbook_takes_and_for_nothing_of_the_invent
         for question in json.loads(text)["spec"]:
             assert question["type"] in ("text", "textarea", "integer", "float", "multiplechoice")
             assert not question["choices"] or question["default"] in question["choices"], question
+
+
+def test_the_project_has_every_playbook_but_the_one_that_deletes(tmp_path: Path) -> None:
+    project = generate.ROOT / "awx" / "project"
+    names = {path.stem for path in project.glob("*.yml")} - {"clusters.pgherd"}
+    assert names == {path.stem for path in (generate.ROOT / "playbooks").glob("*.yml")} - {"destroy"}
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("postgres_clusters: {hosts: {demo: }}\n")
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    command = [program, "-i", str(inventory), "--syntax-check", *(f"{name}.yml" for name in sorted(names))]
+    done = subprocess.run(command, cwd=project, env=environment("http://none"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_readme_lists_the_rights() -> None:
+    role = list(yaml.safe_load_all((generate.ROOT / "docs" / "role.yaml").read_text()))[1]
+    needed = {resource: set(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]}
+    manage = ["get", "list", "create", "patch", "delete"]
+    words = {", ".join(manage): manage, "the same, and watch": [*manage, "watch"], "list, watch, patch": None}
+    said = dict[str, set[str]]()
+    for line in (generate.ROOT / "README.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 2 and cells[0] in words:
+            verbs = words[cells[0]] or cells[0].split(", ")
+            said.update({resource: set(verbs) for resource in cells[1].split(", ")})
+    assert said == needed
 
 
 def test_the_role_is_of_one_namespace_and_has_no_wildcard() -> None:
