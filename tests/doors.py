@@ -103,6 +103,7 @@ def lint() -> Result:
         ("ansible-lint", ["ansible-lint", "--offline", "--profile", "production", "-q"]),
         ("changelog fragments", ["antsibull-changelog", "lint"]),
         ("ansible-test sanity", ["tools/sanity.sh"]),
+        ("galaxy-importer, antsibull-docs, ansible-builder", ["tools/collection.sh"]),
     ]
     for title, command in checks:
         result.add(run(title, command, {"PATH": without_shims(os.environ["PATH"])}))
