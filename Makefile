@@ -81,6 +81,10 @@ bench-failover: setup ## pgherd beside Patroni under the same faults; continues 
 	@tools/as-root.sh $(BIN)/python -m benchmarks.failover $(if $(FAULTS),--faults "$(FAULTS)") \
 	  $(if $(RUNS),--runs "$(RUNS)") $(if $(CONTENDERS),--contenders "$(CONTENDERS)")
 
+.PHONY: bench-playbook
+bench-playbook: setup ## how long a play takes, beside kubernetes.core.k8s with the same objects
+	@tools/as-root.sh $(BIN)/python -m benchmarks.playbook
+
 .PHONY: image-context
 image-context: setup ## the folder to build the agent's image from with your own tools
 	@$(BIN)/pgherd-lab image-context .build/image

@@ -102,7 +102,7 @@ def lint() -> Result:
         ("layers", ["lint-imports"]),
         ("ansible-lint", ["ansible-lint", "--offline", "--profile", "production", "-q"]),
         ("changelog fragments", ["antsibull-changelog", "lint"]),
-        ("ansible-test sanity", ["tools/sanity.sh"]),
+        ("ansible-test sanity", ["tools/ansible-test.sh", "sanity"]),
         ("galaxy-importer, antsibull-docs, ansible-builder", ["tools/collection.sh"]),
     ]
     for title, command in checks:
@@ -117,6 +117,10 @@ def without_shims(path: str) -> str:
 
 def unit() -> Result:
     result = pytest("unit", "tests/unit")
+    if not result.failed:
+        # The collection's own once more, as its users would run them.
+        command = ["tools/ansible-test.sh", "units"]
+        result.add(run("ansible-test units", command, {"PATH": without_shims(os.environ["PATH"])}))
     newer = newest_environment()
     if newer is None:
         print("no newer Python on this machine: unit and simulation ran on this one only")

@@ -61,17 +61,34 @@ class Stage:
             "-e",
             f"postgres_namespace={self.namespace}",
         ]
-        environment = {
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=ROOT, env=self._environment(kubeconfig), text=True, timeout=limit,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        return Play(done.returncode, done.stdout)
+
+    def inventory(self) -> Any:
+        """What the project's inventory source of AWX discovers, as `ansible-inventory --list` prints it."""
+        program = shutil.which("ansible-inventory") or "ansible-inventory"
+        done = subprocess.run(
+            [program, "-i", "awx/project/clusters.pgherd.yml", "--list"],
+            cwd=ROOT, env=self._environment(), text=True, timeout=120, capture_output=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        # Text that is no template is marked so.
+        return json.loads(done.stdout, object_hook=lambda found: found.get("__ansible_unsafe", found))
+
+    def _environment(self, kubeconfig: str | None = None) -> dict[str, str]:
+        return {
             **{name: value for name, value in os.environ.items() if name not in account.VARIABLES},
             **({"K8S_AUTH_KUBECONFIG": kubeconfig} if kubeconfig else self.access),
             "PGHERD_IMAGE": self.image,
             "ANSIBLE_NOCOLOR": "1",
         }
-        done = subprocess.run(
-            [*command, *arguments],
-            cwd=ROOT, env=environment, text=True, timeout=limit, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        return Play(done.returncode, done.stdout)
+
+    def names_of_members(self) -> set[str]:
+        return set(self.restarts())
 
     def fault(self, *arguments: str) -> Any:
         """One of the lab's faults; its own account of the effect."""

@@ -36,6 +36,19 @@ def test_a_switchover_is_foreseen_and_done_once(cluster: Stage) -> None:
     eventually("one leader and two streaming replicas", lambda: settled(cluster.cluster), 180)
 
 
+def test_status_and_inventory_show_who_leads_and_how_far_the_others_are(cluster: Stage) -> None:
+    at = leader(cluster)
+    said = ran(cluster.play("status"), 0)
+    assert f"Lock: leader {at}" in said and "Not as declared" not in said
+    found = cluster.inventory()
+    members = cluster.names_of_members()
+    assert found["postgres_clusters"]["hosts"] == ["demo"] and set(found["postgres_members"]["hosts"]) == members
+    assert found["role_primary"]["hosts"] == [at] and set(found["role_replica"]["hosts"]) == members - {at}
+    facts = found["_meta"]["hostvars"]
+    assert {facts[name]["pgherd_timeline"] for name in members} == {facts["demo"]["pgherd_timeline"]}
+    assert all(isinstance(facts[name]["pgherd_lag"], int) for name in members - {at})
+
+
 def test_the_agents_reason_is_the_plays(cluster: Stage) -> None:
     at = leader(cluster)
     play = cluster.play("reinitialize", "-e", f"postgres_reinitialize_member={at}")

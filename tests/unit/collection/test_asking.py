@@ -10,10 +10,6 @@ from ansible_collections.pgherd.postgres.plugins.module_utils import asking
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import Unreachable
 from ansible_collections.pgherd.postgres.plugins.module_utils.lease import slot_name
 
-from pgherd.kubernetes.request_text import read as read_by_agents
-from pgherd.model.request import Verb
-from pgherd.model.slots import slot_name as slot_name_of_agents
-
 from .agents import BOOK, NAMESPACE, A, Agents, B
 
 LATER = "2036-01-06T02:00:00+00:00"
@@ -35,10 +31,11 @@ def book(api: Agents) -> asking.Book:
     ],
 )
 def test_the_agents_read_what_is_written(verb: str, more: dict[str, Any]) -> None:
+    agents = pytest.importorskip("pgherd.kubernetes.request_text")
     api = Agents(answers_with=lambda _: {})
     asking.send(book(api), asking.make(verb, **more))
-    found, wrong = read_by_agents(api.objects[BOOK]["metadata"]["annotations"])
-    assert not wrong and [each.verb for each in found] == [Verb(verb)]
+    found, wrong = agents.read(api.objects[BOOK]["metadata"]["annotations"])
+    assert not wrong and [each.verb.value for each in found] == [verb]
     assert (found[0].member or "", found[0].leader or "") == (more.get("member", ""), more.get("leader", ""))
     assert {name for name, value in more.get("parameters", {}).items() if value} == {
         name for name in ("accept_loss", "leader_is_dead", "only_pending") if getattr(found[0].parameters, name)
@@ -138,4 +135,5 @@ def test_a_cluster_that_is_not_there_is_named() -> None:
 
 @pytest.mark.parametrize("name", ["demo-instance1-aaaa-0", "x" * 70 + "-0"])
 def test_slots_are_named_as_the_agents_name_them(name: str) -> None:
-    assert slot_name(name) == slot_name_of_agents(name)
+    agents = pytest.importorskip("pgherd.model.slots")
+    assert slot_name(name) == agents.slot_name(name)
