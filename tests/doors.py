@@ -117,10 +117,6 @@ def without_shims(path: str) -> str:
 
 def unit() -> Result:
     result = pytest("unit", "tests/unit")
-    if not result.failed:
-        # The collection's own once more, as its users would run them.
-        command = ["tools/ansible-test.sh", "units"]
-        result.add(run("ansible-test units", command, {"PATH": without_shims(os.environ["PATH"])}))
     newer = newest_environment()
     if newer is None:
         print("no newer Python on this machine: unit and simulation ran on this one only")

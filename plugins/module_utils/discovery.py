@@ -36,10 +36,10 @@ def discover(api: Api, namespaces: Sequence[str], prefix: str) -> list[Found]:
     kinds = ("Pod", *LOCK_KINDS.values())
     places = [(kind, namespace) for namespace in namespaces or [""] for kind in kinds]
     lists = in_parallel(lambda place: _listed(api, *place, prefix), places)
-    pods = [each for (kind, _), items in zip(places, lists, strict=True) if kind == "Pod" for each in items]
+    pods = [each for (kind, dummy), items in zip(places, lists, strict=True) if kind == "Pod" for each in items]
     locks = {
         (lock["metadata"]["namespace"], _cluster(lock, prefix)): Lease(kind, _annotations(lock))
-        for (kind, _), items in zip(places, lists, strict=True)
+        for (kind, dummy), items in zip(places, lists, strict=True)
         for lock in items
         if kind != "Pod" and _is_lock(lock, prefix)
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,8 @@ from .memory import Memory
 from .serving import environment, served
 
 PREFIX = "pgherd.dev/"
-PROGRAM = Path(sys.executable).with_name("ansible-inventory")
+_BESIDE = Path(sys.executable).with_name("ansible-inventory")
+PROGRAM = _BESIDE if _BESIDE.exists() else shutil.which("ansible-inventory")
 
 
 def labelled() -> Agents:
