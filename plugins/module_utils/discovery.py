@@ -58,7 +58,9 @@ def _members(
     mine = [pod for pod in pods if (pod["metadata"]["namespace"], _cluster(pod, prefix)) == (namespace, cluster)]
     for pod in sorted(mine, key=lambda each: str(each["metadata"]["name"])):
         name = pod["metadata"]["name"]
-        yield {**member_of(name, pod, lease.leader, prefix), **details(name, pod, lease)}
+        member = {**member_of(name, pod, lease.leader, prefix), **details(name, pod, lease)}
+        # PGO's label for the same.
+        yield {**member, "role": "primary" if member["role"] == "master" else member["role"]}
 
 
 def _listed(api: Api, kind: str, namespace: str, prefix: str) -> list[dict[str, Any]]:

@@ -77,8 +77,8 @@ members:
       annotation C(status) of their pods, and their declared tags.
     - C(lag) is in bytes, of what the leader had when it last wrote the lock; a candidate may take over when the leader
       is lost; C(pending_restart) names parameters. What nobody has said is null.
-    - C(certificates) are those that each one uses, with C(kind), C(expires), C(days_left) and C(problem), which says why
-      what is mounted is not in use.
+    - C(certificates) are those that each one uses, with C(kind), C(expires), C(days_left) and C(problem), which says
+      why what is mounted is not in use.
   type: list
   elements: dict
   returned: always
