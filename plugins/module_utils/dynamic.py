@@ -17,8 +17,7 @@ from typing import Any
 from .apply import Outcome, Refused
 from .checks import given
 from .client import MERGE_PATCH, Api, ApiError
-from .configuration import ATTEMPTS, CONFIG
-from .configuration import _read as annotated
+from .configuration import ATTEMPTS, CONFIG, annotated
 from .lease import first_of
 from .names import CONFIGURATION_KINDS, FIELD_MANAGER, path
 from .parameters import parameter_problem
