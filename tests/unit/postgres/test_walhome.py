@@ -127,6 +127,16 @@ def test_a_volume_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert made.wal.is_symlink()
 
 
+def test_settings_that_are_newer_than_the_pod_wait_for_the_next_one(tmp_path: Path) -> None:
+    """A container that starts again in an old pod, which does not mount what the settings name by now."""
+    stopped(tmp_path)
+    made = placed(tmp_path, Volumes(str(tmp_path / "later/pg17_wal"), (str(tmp_path / "hot/data"),)))
+    asyncio.run(replace.tidy(made))
+    asyncio.run(walhome.settle(made))
+    assert not made.wal.is_symlink() and outside.waldir(made) == []
+    assert found(made) == FILES and {path.name for path in tmp_path.iterdir()} == {"pgdata", "pgwal", "tmp"}
+
+
 def test_wal_that_others_put_beside_the_data_directory_stays(tmp_path: Path) -> None:
     stopped(tmp_path)
     made = layout(tmp_path, False)
@@ -165,6 +175,7 @@ def test_wal_that_no_link_names_is_left_alone(tmp_path: Path) -> None:
 def test_a_tablespace_that_a_copy_did_not_finish_is_swept(tmp_path: Path) -> None:
     stopped(tmp_path)
     fast = tmp_path / "tablespaces/fast"
+    fast.mkdir(parents=True)
     made = placed(tmp_path, Volumes(tablespaces=(str(fast / "data"),)))
     for name in ("data", "data.1", "data.2", "database"):
         (fast / name / "PG_17_202406281").mkdir(parents=True)

@@ -37,9 +37,11 @@ class Layout:
         self.certificates = Path(settings.certificates)
         self.wal = self.data / "pg_wal"
         """A directory, or a link to one on the WAL volume."""
-        self.wal_home = Path(volumes.wal_directory) if volumes.wal_directory else None
+        wal = Path(volumes.wal_directory) if volumes.wal_directory else None
+        self.wal_home = wal if wal is not None and wal.parent.is_dir() else None
         """There or beside it, on the WAL volume (postgres.outside)."""
-        self.tablespaces = tuple(Path(each) for each in volumes.tablespaces)
+        self.tablespaces = tuple(path for each in volumes.tablespaces if (path := Path(each)).parent.is_dir())
+        # Settings may be newer than the pod: what it does not mount comes with the next one.
         self.incarnation = self.data / "pgherd_incarnation"
 
     def program(self, name: str) -> str:
