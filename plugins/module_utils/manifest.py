@@ -20,6 +20,7 @@ from .manifest_rules import check
 from .names import PGO_PREFIX
 
 PGO_DEFAULTS: Mapping[str, Any] = {
+    "postgres_create_user_schema": False,
     "postgres_label_prefix": PGO_PREFIX,
     "postgres_ttl": 30,
     "postgres_loop_wait": 10,

@@ -162,6 +162,12 @@ def test_what_a_manifest_does_not_say_is_as_pgo_does_it_unless_the_inventory_say
     assert (own["configuration"]["ttl"], own["prefix"]) == (24, "example.org/")
 
 
+def test_users_get_no_schemas_that_pgo_would_not_make() -> None:
+    for said, expected in (({}, False), ({"postgres_create_user_schema": "yes"}, "yes")):
+        given = {"postgres_cluster_manifest": SMALLEST, **said}
+        assert with_manifest(given, DEFAULTS, "host", Problems())[0]["postgres_create_user_schema"] == expected
+
+
 def test_sets_without_a_name_have_pgos() -> None:
     manifest = changed("spec.instances[0].name", MISSING)
     manifest["spec"]["instances"].append(copy.deepcopy(manifest["spec"]["instances"][0]))
