@@ -96,6 +96,8 @@ def _applied(cluster: Cluster, changes: Changes) -> Iterator[Step]:
 
 def _disrupts(outcome: Mapping[str, Any]) -> bool:
     """It has a row of its own."""
+    if outcome["fields"] and all(name.startswith('metadata.annotations["config') for name in outcome["fields"]):
+        return True
     fields = {"StatefulSet": "spec.template", "PersistentVolumeClaim": "spec.resources"}.get(outcome["kind"])
     if outcome["kind"] == "StatefulSet" and outcome["action"] == "created":
         return True

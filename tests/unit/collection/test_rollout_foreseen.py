@@ -36,7 +36,8 @@ TEMPLATES = [changed("StatefulSet", f"demo-{each}", "spec.template.spec.containe
 CASES: dict[str, tuple[Cluster, Changes, list[str]]] = {
     "nothing": (PAIR, Changes([changed("Service", "demo-ha", action="unchanged")]), []),
     "an object": (PAIR, Changes([changed("Service", "demo-ha", "spec.type")]), ["nothing"]),
-    "a reload": (PAIR, Changes(configuration=[parameter("work_mem", None, "8MB")]), ["reload"]),
+    "a reload": (PAIR, Changes([changed("Endpoints", "demo-ha-config", 'metadata.annotations["config"]')],
+                               configuration=[parameter("work_mem", None, "8MB")]), ["reload"]),
     "a restart": (
         PAIR, Changes(configuration=[parameter("shared_buffers", "1GB", "2GB")]), ["restart", "switchover"],
     ),
