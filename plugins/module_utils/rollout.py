@@ -98,12 +98,12 @@ def _restart(api: Api, place: Place, sight: Sight, step: Step) -> None:
     book = Book(api, place.namespace, place.cluster)
     name = step.members[0]
     outcome(book, send(book, make("restart", name, parameters={"only_pending": True})), ANSWER_SECONDS)
-    before = status_of(sight.pods[name])
+    before = status_of(sight.pods[name], place.prefix)
     deadline = time.monotonic() + SAID_SECONDS
     # Its agent says at once that nothing waits any more; before that the next look would ask for a restart again.
     while time.monotonic() < deadline:
         pod = _pod(api, place, name)
-        if pod is None or status_of(pod).get("pending_restart") != before.get("pending_restart"):
+        if pod is None or status_of(pod, place.prefix).get("pending_restart") != before.get("pending_restart"):
             return
         time.sleep(POLL)
 

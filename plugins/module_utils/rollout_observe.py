@@ -143,7 +143,7 @@ class _News:
         }  # fmt: skip
         if pod is None:
             return Member(**shape, present=False, ready=False, streaming=False, state="no pod")
-        said, outdated = status_of(pod), _outdated(owner, pod)
+        said, outdated = status_of(pod, self.place.prefix), _outdated(owner, pod)
         # An agent of before this annotation: it is about to be replaced, and the lease says whether it streams.
         older = outdated and not said
         seen = member_of(name, pod, self.lease.leader, self.place.prefix)
@@ -206,9 +206,9 @@ def _unfinished(annotations: Mapping[str, str]) -> tuple[str, ...]:
                  and not (each.not_before and each.state == "pending"))  # fmt: skip
 
 
-def status_of(pod: Mapping[str, Any]) -> dict[str, Any]:
+def status_of(pod: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """What its agent said last; empty while it has said nothing."""
-    return _json(_annotations(pod).get("status", ""))
+    return _json(_annotations(pod).get(f"{prefix}status", ""))
 
 
 def _annotations(item: Mapping[str, Any]) -> Mapping[str, str]:

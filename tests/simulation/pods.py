@@ -94,7 +94,7 @@ class Shown:
                 name=member,
                 uid=uid,
                 labels={ROLE: self.role},
-                annotations={"status": self.status},
+                annotations={"pgherd.dev/status": self.status},
                 deletionTimestamp=deleted,
             ),
             spec=PodSpec([], nodeName=f"node-{member}"),

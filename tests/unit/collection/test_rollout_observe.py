@@ -29,7 +29,7 @@ def owner(name: str, **more: Any) -> dict[str, Any]:
 
 
 def pod(name: str, said: dict[str, Any] | None = None, revision: str = "new", **metadata: Any) -> dict[str, Any]:
-    annotations = {"status": json.dumps({**SAID, **said})} if said is not None else {}
+    annotations = {"p/status": json.dumps({**SAID, **said})} if said is not None else {}
     return {
         "metadata": {
             "name": name, "uid": f"pod-{name}", "annotations": {**annotations, **metadata.pop("annotations", {})},

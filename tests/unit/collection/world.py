@@ -133,9 +133,9 @@ class World(Memory):
             if not _ready(pod):
                 continue
             annotations = pod["metadata"].setdefault("annotations", {})
-            before = json.loads(annotations.get("status", "{}")).get("settings", settings)
+            before = json.loads(annotations.get(f"{PREFIX}status", "{}")).get("settings", settings)
             told = annotations.get(f"{PREFIX}settings")
-            annotations["status"] = json.dumps({
+            annotations[f"{PREFIX}status"] = json.dumps({
                 "state": "running", "configuration": digest(self._config()), "seen": digest(self._config()),
                 "settings": settings if told == settings else before, "refused": "",
                 "streaming_from": self.leader if name in streaming else None, "pending_restart": self._pending(name),

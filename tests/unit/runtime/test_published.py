@@ -86,7 +86,7 @@ def test_it_is_written_when_something_changed_and_not_again(parts: Parts) -> Non
         loop = asyncio.create_task(parts.published.run())
         written = parts.bench.memory.annotations
         await reached(lambda: bool(written))
-        text = written[parts.bench.identity.member][ANNOTATION]
+        text = written[parts.bench.identity.member, f"pgherd.dev/{ANNOTATION}"]
         assert text == parts.published.text()
         loop.cancel()
         parts.shows(text)

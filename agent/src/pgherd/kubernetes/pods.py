@@ -68,7 +68,7 @@ def pod_seen(item: ApiPod, role_label: str) -> PodSeen | None:
         role=(item.metadata.labels or {}).get(role_label, ""),
         started=running.startedAt.timestamp() if running and running.startedAt else None,
         last_ended=(last.containerID or "") if last else "",
-        status=(item.metadata.annotations or {}).get("status", ""),
+        status=(item.metadata.annotations or {}).get(f"{role_label.removesuffix('role')}status", ""),
     )
 
 

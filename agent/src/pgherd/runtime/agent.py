@@ -265,9 +265,8 @@ class Agent:
             self.access.stop()
         for action in decision.actions:
             self._one(action, decision.reason)
-        for upkeep in (
-            self.following, self.prober, self.role, self.reload, self.published, self.callbacks, self.summaries,
-        ):  # fmt: skip
+        checked = (self.following, self.prober, self.role, self.reload, self.published, self.callbacks, self.summaries)
+        for upkeep in checked:
             upkeep.check()
 
     def _one(self, action: Action, reason: Reason) -> None:

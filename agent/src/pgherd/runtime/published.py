@@ -22,7 +22,7 @@ from pgherd.runtime.state import State
 from pgherd.runtime.waiting import Bell
 
 ANNOTATION = "status"
-"""Patroni's name for the same."""
+"""After the prefix of labels; Patroni's name for the same."""
 LIMIT = 3.0
 """Seconds for a request to the API."""
 RETRY = 1.0
@@ -81,7 +81,8 @@ class Published:
 
     async def _write(self, text: str) -> None:
         try:
-            await self._store.annotate(self._state.identity.member, ANNOTATION, text, LIMIT)
+            name = f"{self._state.settings.label_prefix}{ANNOTATION}"
+            await self._store.annotate(self._state.identity.member, name, text, LIMIT)
             self._trouble("")
         except StoreError as error:
             self._trouble(f"annotation {ANNOTATION} of this pod was not written: {error}")
