@@ -24,11 +24,12 @@ def main() -> int:
     parser.add_argument(
         "--safety", action="store_true", help="only S1 to S8: a cluster that is not well is no violation"
     )
+    parser.add_argument("--standby", action="store_true", help="a standby cluster, promoted and demoted meanwhile")
     given = parser.parse_args()
     seeds = [given.seed] if given.seed is not None else range(given.first, given.first + given.seeds)
     began, failed, primaries = time.monotonic(), 0, 0
     for seed in seeds:
-        outcome = run(seed, given.trace)
+        outcome = run(seed, given.trace, given.standby)
         primaries += outcome.primaries
         if given.trace:
             print("\n".join(outcome.story))

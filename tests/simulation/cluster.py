@@ -9,12 +9,14 @@ from pathlib import Path
 
 from pgherd.model.member import MemberStatus
 from pgherd.model.promises import Question, Verdict
+from pgherd.model.standby import REMOTE
 from pgherd.model.synchronous import Sender
 from tests.simulation.api import Store
 from tests.simulation.database import Data
 from tests.simulation.invariants import LAG, Checks
 from tests.simulation.member import Container, Member, MemberClock
 from tests.simulation.pods import Pods
+from tests.simulation.remote import HOST, Remote
 from tests.simulation.tagging import draw
 from tests.simulation.world import World
 
@@ -36,11 +38,14 @@ class Configured:
     strict: bool = False
     count: int = 1
     pause: bool = False
+    standby: bool = False
+    """A standby cluster, of `Cluster.remote`."""
 
     def text(self) -> str:
         """As the annotation has it."""
         ttl, loop_wait, retry_timeout = self.timing
-        return json.dumps({
+        more = {"standby_cluster": {"host": HOST}} if self.standby else {}
+        return json.dumps(more | {
             "ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "primary_start_timeout": 20,
             "maximum_lag_on_failover": LAG, "synchronous_mode": self.mode, "synchronous_mode_strict": self.strict,
             "synchronous_node_count": self.count, "pause": self.pause,
@@ -74,6 +79,7 @@ class Cluster:
         self.peers = Peers()
         self._branches = 0
         self._systems = 0
+        self.remote = Remote(self)
         self.checks = Checks(self)
         self.store.written.append(self.checks.lock_written)
         self.store.sending = self.checks.sending
@@ -168,12 +174,15 @@ class Cluster:
 
     def served(self, who: str, member: str, address: str, primary: bool = True) -> Data | None:
         """The data that a running primary, or also a standby, at that address serves to `who`."""
+        if member == REMOTE:
+            return self.remote.data if self.remote.up else None
         container = self.members[member].container
         if container is None or container.frozen or self.members[member].address != address:
             return None
         instance = container.fence.instance
         if instance is None or not self.world.reachable(who, member):
             return None
+        primary = primary and not self.configured.standby
         if not (instance.accepts_writes if primary else instance.running):
             return None
         return container.volume.data
@@ -207,19 +216,28 @@ class Cluster:
         if data is not None:
             container.volume.data = replace(data, lsn=data.lsn + amount)
 
-    def stream(self, source: str, everything: bool = False) -> None:
-        """What `source` has goes to every standby that follows it, all or some of it."""
+    def _sent(self, source: str) -> Data | None:
+        """What a running server there can send."""
+        if source == REMOTE:
+            return self.remote.data if self.remote.up else None
         sender = self.members[source].container
         if sender is None or sender.frozen or sender.fence.instance is None or not sender.fence.instance.running:
+            return None
+        return sender.volume.data
+
+    def stream(self, source: str, everything: bool = False) -> None:
+        """What `source` has goes to every standby that follows it, all or some of it."""
+        sent = self._sent(source)
+        if sent is None:
             return
         for container in self.containers():
-            instance, data, sent = container.fence.instance, container.volume.data, sender.volume.data
+            instance, data = container.fence.instance, container.volume.data
             if instance is None or not instance.running or not instance.recovery or instance.following != source:
                 continue
             well = not container.frozen and self.world.reachable(source, container.member.name)
-            instance.streaming = well and data is not None and sent is not None and data.may_stream_from(sent)
+            instance.streaming = well and data is not None and data.may_stream_from(sent) and data.lsn <= sent.lsn
             slow = self.world.now < container.member.slow_until
-            if instance.streaming and data is not None and sent is not None and not (instance.promoting or slow):
+            if instance.streaming and data is not None and not (instance.promoting or slow):
                 lsn = (
                     sent.lsn
                     if everything or self.world.chance(0.8)
@@ -242,15 +260,18 @@ class Cluster:
             full = self.world.now < container.member.full_until
             if instance is not None and instance.accepts_writes and not container.frozen and not full:
                 self.grow(container, self.world.random.randrange(0, 2000))
-        for name in self.names:
+        self.remote.tick()
+        for name in (REMOTE, *self.names):
             self.stream(name)
         for container in self.containers():
             self.acknowledge(container)
         for container in self.containers():
             instance = container.fence.instance
-            if instance is not None and instance.streaming and self.served(
-                container.member.name, instance.following or "", self.members[instance.following or ""].address, False
-            ) is None:  # fmt: skip
+            if instance is None or not instance.streaming:
+                continue
+            source = instance.following or ""
+            address = "" if source == REMOTE else self.members[source].address
+            if self.served(container.member.name, source, address, False) is None:
                 instance.streaming = False
 
     def initialised(self, member: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pgherd.model.lease import Candidate, Lease
 from pgherd.model.promises import Question
+from pgherd.model.standby import REMOTE
 from pgherd.model.synchronous import ALONE, WAIT, Rule
 from pgherd.runtime.seen import LeaseSeen
 from tests.simulation.database import Branch, Data
@@ -26,6 +27,8 @@ FASTEST = 1.01
 LONGEST_SICK = 15.0
 """Seconds after its last proof of health at which no holder has a PostgreSQL any more: the longest loop_wait and ttl
 of the simulation, the drift of clocks, and the fence's step."""
+LONGEST_WISH = 90.0
+"""Seconds after which every agent that can promote has heard that its cluster is a standby cluster."""
 SLOW = 6.0
 """Seconds that a write to the API may be under way."""
 
@@ -68,6 +71,8 @@ class Checks:
         self._inherits = False
         """The lease that was taken last had a synchronous set: its taker has every acknowledged commit."""
         self.acknowledged_synchronously = 0
+        self.configured_since = 0.0
+        """True time since which the cluster is of its kind, standby or not."""
         self.system: str | None = None
         self.primaries = 0
         """Promotions and publications seen: a run without any proves nothing."""
@@ -153,7 +158,9 @@ class Checks:
         self._renewed = world.now
         if data is not None and self.system is not None and data.system != self.system:
             self._fail(f"S6 {who} holds the lease with data of system {data.system}, the cluster is {self.system}")
-        if after.address is not None and (before is None or _published(before) != _published(after)):
+        if after.address is not None and after.holder.standby:
+            self._follows(who, after)
+        elif after.address is not None and (before is None or _published(before) != _published(after)):
             self._publishing(who, after)
         if not taken and who in writers and data is not None:
             self._candidates(after, data)
@@ -226,6 +233,23 @@ class Checks:
             self._published, self.system = branch, system
             self._timelines.add(branch.timeline)
 
+    def _follows(self, who: str, after: Lease) -> None:
+        """A standby leader's record: what a promotion is measured against from now on (S2).
+
+        What was acknowledged here counts as long as the lease has its set: then the remote primary's line is the truth.
+        """
+        assert after.holder is not None
+        data = self._cluster.members[who].volume.data
+        if data is None:
+            return  # it was lost since this was decided
+        self.system = self.system or data.system
+        found = [branch for branch in data.line if branch.timeline == after.holder.writable]
+        if found and after.holder.writable == after.holder.timeline:
+            self.primaries += found[0] != self._published
+            self._published = found[0]
+        if after.sync is None:
+            self._acked, self._inherits = None, False
+
     def _candidates(self, after: Lease, data: Data) -> None:
         """S8: with the data that it was recorded with, a candidate can stream from the holder."""
         for candidate in after.candidates:
@@ -237,7 +261,8 @@ class Checks:
         """S2: with the lease, and with the latest timeline in its past."""
         name, again = container.member.name, timeline in self._timelines
         self._timelines.add(timeline)
-        if container.exempt_until >= self._cluster.world.now:
+        world_now = self._cluster.world.now
+        if container.exempt_until >= world_now:
             return
         if self._holder != name:
             self._fail(f"S2 {name} becomes a primary while {self._holder} holds the lease")
@@ -252,6 +277,8 @@ class Checks:
         if self._inherits and self._acked is not None and not data.holds(self._acked):
             text = f"{data.position} lacks acknowledged commits up to {self._acked.position}"
             self._fail(f"S3 {name} becomes a primary with a synchronous set, and {text}")
+        if self._cluster.configured.standby and world_now - self.configured_since > LONGEST_WISH:
+            self._fail(f"S2 {name} becomes a primary of a standby cluster")
         if again:
             self._fail(f"S2 timeline {timeline} is made a second time, by {name}")
 
@@ -296,7 +323,10 @@ class Checks:
         if record is None or record.leader is None or record.address is None or record.free or record.pause:
             return False
         leader = self._cluster.members[record.leader].container
-        if leader is None or leader not in self._writers() or record.address != leader.member.address:
+        if leader is None or record.address != leader.member.address:
+            return False
+        leads = self._leads_standbys(record, leader) if self._cluster.configured.standby else leader in self._writers()
+        if not leads:
             return False
         if any(not request.finished for request in self._cluster.store.requests.value.requests):
             return False
@@ -307,11 +337,19 @@ class Checks:
         free -= {member.name for member in others if cascades(tags, member.name)}
         if not free <= named or not all(self._streams(member.container) for member in others):
             return False
-        direct = [m for m in others if not never_leads(tags, m.name) and self._follows(m.container, record.leader)]
+        direct = [m for m in others if not never_leads(tags, m.name) and self._follows_whom(m.container, record.leader)]
         return self._synchronous(record, leader, len(direct))
+
+    def _leads_standbys(self, record: Lease, leader: Container) -> bool:
+        """A standby leader gets what the remote primary writes, and nobody accepts writes."""
+        assert record.holder is not None
+        streams = self._streams(leader) and self._follows_whom(leader, REMOTE)
+        return record.holder.standby and streams and not self._writers()
 
     def _synchronous(self, record: Lease, leader: Container, others: int) -> bool:
         """The set is as large as it should be, and commits wait for it and for nobody else."""
+        if self._cluster.configured.standby:
+            return record.sync is None
         wanted, instance = self._cluster.configured, leader.fence.instance
         sync = record.sync
         if sync is None or wanted.mode == "off":
@@ -322,7 +360,7 @@ class Checks:
         return whole and instance is not None and instance.rules == (rule,)
 
     @staticmethod
-    def _follows(container: Container | None, leader: str) -> bool:
+    def _follows_whom(container: Container | None, leader: str) -> bool:
         instance = container.fence.instance if container else None
         return instance is not None and instance.following == leader
 

@@ -14,7 +14,8 @@ from pgherd.model.server import Data as Holds
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration
 from pgherd.model.slots import SlotOrders, SlotsSeen, SlotState
-from pgherd.model.synchronous import WAIT, Rule
+from pgherd.model.standby import RemoteLine
+from pgherd.model.synchronous import ALONE, WAIT, Rule
 from pgherd.postgres.errors import PostgresError, PromoteFailed, StartFailed, ToolFailed, WouldDestroy, WrongTimeline
 from pgherd.postgres.source import Source
 from tests.simulation.database import Branch, Data
@@ -83,7 +84,8 @@ class SimPostgres:
         if self._container.sick_since is not None:
             return Health(began, False, "the volume takes no writes")
         alive = instance is not None and instance.accepts_writes
-        return Health(began, alive, "" if alive else "PostgreSQL is no primary")
+        follows = instance is not None and instance.running and self._cluster.configured.standby
+        return Health(began, alive or follows, "" if alive or follows else "PostgreSQL is no primary")
 
     # Data directories
 
@@ -122,7 +124,18 @@ class SimPostgres:
         if volume.data is not None and not copy.holds(volume.data):
             volume.kept_aside.append(volume.data)
         self._cluster.checks.replaced(self._container.member.name, volume.data, copy, volume.kept_aside)
-        volume.data, volume.rule = copy, self._cluster.members[source.member].volume.rule
+        volume.data, volume.rule = copy, self._rule(source)
+
+    def _rule(self, source: Source) -> Rule:
+        """Whose configuration files came along."""
+        return ALONE if source.remote else self._cluster.members[source.member].volume.rule
+
+    async def line(self, source: Source) -> RemoteLine:
+        await self._takes(0.01, 0.3)
+        if not self._cluster.remote.up:
+            await asyncio.sleep(2.0)
+            raise ToolFailed("connection", "the remote primary does not answer", "")
+        return self._cluster.remote.line()
 
     async def rewind(self, source: Source) -> None:
         self._stopped()
@@ -142,7 +155,7 @@ class SimPostgres:
         await self._takes(0.1, 2.0)
         copy = self._source(source).copied(self._incarnation())
         self._cluster.checks.replaced(self._container.member.name, data, copy, volume.kept_aside)
-        volume.data, volume.rule = copy, self._cluster.members[source.member].volume.rule
+        volume.data, volume.rule = copy, self._rule(source)
 
     @staticmethod
     def _half(data: Data) -> Data:

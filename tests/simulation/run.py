@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.simulation import standing_by
 from tests.simulation.cluster import TIMINGS, Cluster, Configured
 from tests.simulation.faults import Faults
 from tests.simulation.world import Violation, World
@@ -35,8 +36,8 @@ def scratch() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
-def run(seed: int, trace: bool = False) -> Outcome:
-    """Never raises for a violation: it is the outcome."""
+def run(seed: int, trace: bool = False, standby: bool = False) -> Outcome:
+    """Never raises for a violation: it is the outcome. `standby`: the story of a standby cluster (standing_by.py)."""
     random.seed(seed)  # the pauses of kubernetes.follow
     gc.disable()  # a story is short, and its garbage is collected once, at its end
     world = World(seed, trace)
@@ -45,8 +46,11 @@ def run(seed: int, trace: bool = False) -> Outcome:
     if world.chance(0.5):
         configured.mode, configured.strict = world.random.choice(["on", "quorum"]), world.chance(0.3)
         configured.count = world.random.choice([1, 1, 2])
+    configured.standby = standby
     cluster = Cluster(world, size, configured, folder)
     faults, happened = Faults(cluster), list[str]()
+    if standby:
+        standing_by.plan(cluster, faults, happened)
     violation: str | None = None
     try:
         _story(world, cluster, faults, happened)
@@ -72,7 +76,8 @@ def run(seed: int, trace: bool = False) -> Outcome:
 
 def _story(world: World, cluster: Cluster, faults: Faults, happened: list[str]) -> None:
     cluster.start()
-    early = world.chance(0.2)  # trouble during the start
+    # Trouble during the start; that of a standby cluster has a plan of its own.
+    early = world.chance(0.2) or cluster.configured.standby
     if not early:
         world.run(START, cluster.checks.settled)
         if not cluster.checks.settled():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pgherd.model.position import Ancestor, History, Position
-from pgherd.postgres import divergent, histories
+from pgherd.model.position import Ancestor, History, Position, fork
+from pgherd.postgres import histories
 
 
 def history(wal: Path, timeline: int, *ancestors: tuple[int, str]) -> None:
@@ -82,4 +82,4 @@ A = Ancestor
 def test_where_two_lines_part(
     own: Position, own_history: History, other: int, other_history: History, expected: int | None
 ) -> None:
-    assert divergent.fork(own, own_history, other, other_history) == expected
+    assert fork(own, own_history, other, other_history) == expected

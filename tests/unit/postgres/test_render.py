@@ -84,8 +84,8 @@ def test_a_followed_member_is_read_back() -> None:
     assert "sslmode=verify-full" in text
     assert "password" not in text
     assert given["primary_slot_name"] == "demo_a_0"
-    assert render.followed_member(text, "demo") == "demo-b-0"
-    assert render.followed_member("", "demo") is None
+    assert render.followed(text, "", "demo") == "demo-b-0"
+    assert render.followed("", "", "demo") is None
     assert conf({})["primary_conninfo"] == ""
 
 

@@ -206,10 +206,10 @@ def _members(where: Target, named: tuple[str, ...], role: str) -> tuple[str, ...
         if name not in known:
             raise click.ClickException(f"{name!r} is no member: must be one of {', '.join(sorted(known))}")
     fits = {"any": (True, False), "leader": (True,), "replica": (False,)}[role]
-    chosen = [row for row in rows if (not named or row.member in named) and (row.role == "leader") in fits]
+    chosen = [row for row in rows if (not named or row.member in named) and row.leads in fits]
     if not chosen:
         raise click.ClickException(f"no member has the role {role}")
-    return tuple(row.member for row in sorted(chosen, key=lambda row: (row.role == "leader", row.member)))
+    return tuple(row.member for row in sorted(chosen, key=lambda row: (row.leads, row.member)))
 
 
 def _streams(where: Target, name: str, limit: float) -> None:
@@ -221,7 +221,7 @@ def _streams(where: Target, name: str, limit: float) -> None:
     end = time.monotonic() + limit
     while time.monotonic() < end:
         row = next((row for row in table.table(perform(observe.look(where))).members if row.member == name), None)
-        if row is not None and (row.state in ("streaming", "not asked") or row.role == "leader"):
+        if row is not None and (row.state in ("streaming", "not asked") or row.leads):
             return
         time.sleep(0.5)
     raise click.ClickException(f"{name} was restarted and does not stream within {limit:g} s; the others are untouched")

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 ROLES = {
-    "leader": "Leader", "sync_standby": "Sync Standby", "quorum_standby": "Quorum Standby", "replica": "Replica",
+    "leader": "Leader", "standby_leader": "Standby Leader",
+    "sync_standby": "Sync Standby", "quorum_standby": "Quorum Standby", "replica": "Replica",
     "primary": "Primary, no lease",
 }  # fmt: skip
 COLUMNS = ("Member", "Host", "Node", "Role", "State", "TL", "Lag in MB", "Notes")
@@ -65,7 +66,7 @@ def line(row: Row, names: Sequence[str]) -> tuple[str, ...]:
 
 def cells(row: Row) -> tuple[str, ...]:
     role = ROLES[row.role]
-    lag = "" if row.role == "leader" else megabytes(row.lag) or "unknown"
+    lag = "" if row.leads else megabytes(row.lag) or "unknown"
     timeline = "" if row.timeline is None else str(row.timeline)
     return row.member, row.host or "", row.node or "", role, row.state, timeline, lag, "; ".join(row.notes)
 
@@ -123,7 +124,7 @@ def members(shown: Table, lease: Lease | None, out: Console) -> None:
         grid.add_column(name, justify="right" if name in ("TL", "Lag in MB") else "left", overflow="fold")
     for row in shown.members:
         values = [Text(cell) for cell in line(row, names)]
-        values[3].stylize("bold" if row.role == "leader" else "bold red" if row.role == "primary" else "")
+        values[3].stylize("bold" if row.leads else "bold red" if row.role == "primary" else "")
         values[4].stylize(STYLES.get(row.state, "yellow"))
         grid.add_row(*values)
     out.print(grid)

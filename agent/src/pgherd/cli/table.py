@@ -15,11 +15,12 @@ from pgherd.model.parameters import Change
 from pgherd.model.request import Request, Verb
 from pgherd.model.settings import InvalidSetting, read_configuration
 from pgherd.model.slots import slot_name
-from pgherd.rest.health import streams_from_holder, synchronous_role
+from pgherd.rest.health import leading_role, streams_from_holder, synchronous_role
 
 MEMBERS = (Verb.RESTART, Verb.RELOAD, Verb.REINITIALIZE)
 SOON = 14 * 86400
 """Seconds before a certificate's end from which on a person should see it: by then it should long have been renewed."""
+LEADERS = ("leader", "standby_leader")
 SHOWN = ("lost", "unready", "refused")
 """States of slots that a person should see."""
 
@@ -29,8 +30,9 @@ class Row(msgspec.Struct, frozen=True):
 
     member: str
     role: str
-    """leader (holds the lease), replica, sync_standby (a replica that has every acknowledged commit), quorum_standby
-    (one of those of which enough have), or primary (accepts writes without the lease: must never last)."""
+    """leader (holds the lease), standby_leader (holds that of a standby cluster), replica, sync_standby (a replica that
+    has every acknowledged commit), quorum_standby (one of those of which enough have), or primary (accepts writes
+    without the lease: must never last)."""
     state: str
     """streaming only while it streams from the leader on its timeline (S8); else what the member says, or
     "no answer", "not asked", "no pod"."""
@@ -46,6 +48,10 @@ class Row(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     pending_restart: dict[str, Change] = {}
     """Parameters that wait for a restart: what runs, what is configured."""
+
+    @property
+    def leads(self) -> bool:
+        return self.role in LEADERS
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -109,7 +115,7 @@ def _row(seen: Observation, name: str, found: PodSeen | None) -> Row:
     lease, status = seen.lock.record, seen.answers.get(name)
     leads = leader(lease) == name
     role = _role(lease, name, status)
-    behind, replay = (None, None) if role in ("leader", "primary") else _lag(seen, name, status)
+    behind, replay = (None, None) if role in (*LEADERS, "primary") else _lag(seen, name, status)
     return Row(
         member=name,
         role=role,
@@ -129,7 +135,7 @@ def _row(seen: Observation, name: str, found: PodSeen | None) -> Row:
 
 def _role(lease: Lease | None, name: str, status: MemberStatus | None) -> str:
     if leader(lease) == name:
-        return "leader"
+        return leading_role(status, lease)
     if status is not None and status.role == "primary":
         return "primary"
     return synchronous_role(status, lease) if status is not None else "replica"
@@ -198,9 +204,9 @@ def _own_notes(seen: Observation, status: MemberStatus, role: str) -> list[str]:
         notes.append("accepts writes without the lease")
     elif status.role == "replica" and status.streaming_from and not streams_from_holder(status, lease):
         notes.append(f"streams from {status.streaming_from} on timeline {status.receiver_timeline}")
-    elif role != "leader" and status.streaming_from and not _candidate(lease, status.member, status):
+    elif role not in LEADERS and status.streaming_from and not _candidate(lease, status.member, status):
         notes.append("not recorded as a candidate yet: it may not take the lease")
-    if role == "leader" and status.failsafe:
+    if role in LEADERS and status.failsafe:
         notes.append("leads on promises: the Kubernetes API does not confirm its renewals")
     well = status.role == "primary" if role == "leader" else status.streaming_from is not None
     if not well and status.reason:

@@ -66,7 +66,8 @@ def standing(view: View, now: float) -> View | None:
     assert known.held is not None
     if last.nonce != known.held.nonce:
         return None
-    serves = view.task is None and view.server.primary and view.server.process is Process.RUNNING
+    published = view.server.primary or (last.holder is not None and last.holder.standby)
+    serves = view.task is None and published and view.server.process is Process.RUNNING
     address = last.address if serves else None  # told to stop: a new lock sends nobody to it
     again = msgspec.structs.replace(last, epoch=known.highest_epoch + 1, address=address)
     return msgspec.structs.replace(view, knowledge=msgspec.structs.replace(known, record=again))
@@ -137,5 +138,5 @@ def restored(view: View, words: Sequence[Word]) -> Lease | None:
     return msgspec.structs.replace(
         newest, epoch=max(word.epoch for word in words) + 1, released=None, handover=None, holder=mark,
         ttl=max(view.configuration.ttl, *(record.ttl for *_, record in named)),
-        address=newest.address if leader is not None and leader.role == "primary" else None,
+        address=newest.address if leader is not None and leader.role in ("primary", "standby_leader") else None,
     )  # fmt: skip

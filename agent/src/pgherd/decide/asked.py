@@ -110,7 +110,8 @@ def _action(view: View, record: Lease, asked: Asked) -> Action | None:
             # In a pause people start again what has stopped; it is what it was.
             again = view.server.process is Process.STOPPED and record.leader == view.member
             primary = view.server.primary or (again and view.server.was_primary)
-            following = None if primary else view.server.following or record.leader
+            others = record.leader if record.leader != view.member else None
+            following = None if primary else view.server.following or others
             return Restart(timeout, primary, following, request.id)
         case Verb.RELOAD:
             return Reload(request.id)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pgherd.model.knowledge import extended
 from pgherd.model.lease import Candidate, Lease
 from pgherd.model.member import MemberStatus, Peer
-from pgherd.model.position import contains
+from pgherd.model.position import History, Position, contains, fork, parted
 from pgherd.model.tags import never_leads
 from pgherd.model.view import View
 
@@ -65,7 +65,7 @@ def numbers_seen(view: View, record: Lease) -> Iterator[int]:
     """Every timeline number that anybody speaks of."""
     yield 0
     if record.holder:
-        yield record.holder.timeline
+        yield max(record.holder.timeline, record.holder.highest)
     for position, history in (
         (view.server.position, view.server.history),
         *((s.position, s.history) for s in answers(view)),
@@ -73,6 +73,8 @@ def numbers_seen(view: View, record: Lease) -> Iterator[int]:
         if position:
             yield position.timeline
         yield from (entry.timeline for entry in history)
+    if view.remote is not None and view.remote.line is not None:
+        yield view.remote.line.timeline
 
 
 def next_timeline(view: View, record: Lease) -> int:
@@ -85,7 +87,36 @@ def diverged(view: View, leader: MemberStatus) -> bool:
     assert own is not None and theirs is not None
     if not view.server.end_known:
         return True  # what cannot be compared is not followed
-    return not contains(leader.history, theirs.timeline, own)
+    if leads_standbys(view):
+        # It follows a remote primary and may be behind: only who cannot meet again has diverged.
+        return parted(own, view.server.history, theirs, leader.history)
+    if not contains(leader.history, theirs.timeline, own):
+        return True
+    # A number may be another line's, where a standby cluster followed one that was not its own.
+    known = bool(view.server.history) or own.timeline == 1
+    return known and fork(own, view.server.history, theirs.timeline, leader.history) is not None
+
+
+def leads_standbys(view: View) -> bool:
+    """The lease is that of a standby leader."""
+    record = view.knowledge.record
+    return record is not None and record.holder is not None and record.holder.standby
+
+
+def ahead(view: View, leader: MemberStatus) -> bool:
+    """Own WAL that a standby leader does not have yet, and will get: nothing to be rejoined, or replaced."""
+    own: Position | None = view.server.position
+    return leads_standbys(view) and own is not None and leader.position is not None and own > leader.position
+
+
+def outdated(record: Lease, position: Position, history: History) -> str | None:
+    """S2: also the last holder's own volume may have been put back to an earlier state."""
+    writable = record.holder.writable if record.holder else 0
+    if position.timeline < writable or (
+        position.timeline != writable and writable not in {0, *(e.timeline for e in history)}
+    ):
+        return f"timeline {position.timeline} does not contain the latest timeline {writable} (S2)"
+    return None
 
 
 def candidates(view: View, record: Lease) -> tuple[Candidate, ...]:

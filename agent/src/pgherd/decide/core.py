@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import accident, asked, election, failsafe, follower, holder, leaving, maintenance, switchover
+from pgherd.decide import (
+    accident,
+    asked,
+    election,
+    failsafe,
+    follower,
+    holder,
+    leaving,
+    maintenance,
+    standby,
+    switchover,
+)
 from pgherd.model.actions import Action, Decision, Kill, Reason
 from pgherd.model.knowledge import deadline, holds
 from pgherd.model.server import Process
@@ -48,7 +59,7 @@ def held(view: View, now: float) -> Decision:
     """This member holds the lease; what people asked for comes before its everyday."""
     record = view.knowledge.record
     assert record is not None
-    decision = switchover.decide(view, record, now) or holder.decide(view, now)
+    decision = switchover.decide(view, record, now) or standby.decide(view, now)
     if decision.reason.code not in holder.LEADS:
         return decision
     return also(decision, switchover.answers(view, record, now))

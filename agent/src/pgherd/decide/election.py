@@ -94,6 +94,8 @@ def decide(view: View, now: float) -> Decision | None:
         return Decision((), Reason("standing-back", f"{way.reason.text}; {error}"), until)
     if compare.identified(view) is None:
         return found_cluster(view, record, way, now)
+    if unfinished(view, way):
+        return take(view, record, way, ())
     if synchronous.cuts_off(view, record):
         return cut_off(view, record, way, now)
     why = able(view, record)
@@ -102,6 +104,12 @@ def decide(view: View, now: float) -> Decision | None:
     if way.reason.code in ("predecessor-dead", "own-lease"):
         return take(view, record, way, ())
     return forced.answered(view, record, race(view, record, way, now), None, now)
+
+
+def unfinished(view: View, way: Opening) -> bool:
+    """A standby leader that was rewound to its remote primary when it died: only it knows to be copied anew."""
+    there = view.server.data is Data.HALF_REWOUND and view.configuration.standby_cluster is not None
+    return there and view.task is None and way.reason.code == "predecessor-dead"
 
 
 def stands_back(view: View) -> tuple[float, str]:
@@ -140,24 +148,15 @@ def able(view: View, record: Lease) -> str | None:
         return f"PostgreSQL is {server.process.value}"
     own = synchronous.standby(view.member, server.incarnation)
     if resumes:
-        why = outdated(record, server.position, server.history)
+        why = None if view.configuration.standby_cluster else compare.outdated(record, server.position, server.history)
         return why or synchronous.barred(record, own, server.position)
     return unfit(view, record, own, server.position, server.history)
 
 
-def outdated(record: Lease, position: Position, history: History) -> str | None:
-    """S2: also the last holder's own volume may have been put back to an earlier state."""
-    writable = record.holder.writable if record.holder else 0
-    if position.timeline < writable or (
-        position.timeline != writable and writable not in {0, *(e.timeline for e in history)}
-    ):
-        return f"timeline {position.timeline} does not contain the latest timeline {writable} (S2)"
-    return None
-
-
 def unfit(view: View, record: Lease, who: Standby, position: Position, history: History) -> str | None:
     """S2, S3 and lag, for this member or another one."""
-    why = outdated(record, position, history)
+    # Who only follows another cluster's primary is asked for the latest timeline before its promotion.
+    why = None if view.configuration.standby_cluster else compare.outdated(record, position, history)
     if why is not None or forced.accepts_loss(view):
         return why
     if (why := synchronous.barred(record, who, position)) is not None:
@@ -304,9 +303,10 @@ def take(view: View, record: Lease, way: Opening, losers: tuple[Loser, ...]) -> 
     server, old = view.server, record.holder
     own = server.position.timeline if server.position else 0
     same = resumes(view, record)
-    timeline = own if same else compare.next_timeline(view, record)
+    standby = view.configuration.standby_cluster is not None
+    timeline = own if same or standby else compare.next_timeline(view, record)
     base = old or EMPTY_HOLDER
-    holder = msgspec.structs.replace(base, timeline=timeline)
+    holder = msgspec.structs.replace(base, timeline=timeline, standby=standby)
     new = msgspec.structs.replace(
         record, leader=view.member, epoch=record.epoch + 1, ttl=view.configuration.ttl, released=None,
         holder=holder, candidates=(), handover=None, address=None, sync=synchronous.inherited(view, record),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare, holder
+from pgherd.decide import compare, standby
 from pgherd.model.actions import AskPromises, Decision, Reason, WriteLease
 from pgherd.model.knowledge import WriteKind, extended, renewed_at
 from pgherd.model.promises import candidates
@@ -32,7 +32,7 @@ def due(view: View) -> float | None:
 
 def renews(view: View, now: float) -> bool:
     """Whether this member would renew its lease now, if nothing were under way."""
-    decision = holder.decide(msgspec.structs.replace(view, writing=False), now)
+    decision = standby.decide(msgspec.structs.replace(view, writing=False), now)
     return any(isinstance(action, WriteLease) and action.kind is WriteKind.RENEW for action in decision.actions)
 
 
@@ -41,7 +41,7 @@ def extend(view: View, now: float, decision: Decision) -> Decision:
     at = due(view)
     if at is None:
         return decision
-    if decision.reason.code == "primary":
+    if decision.reason.code in ("primary", "standby-leader", "remote-silent"):
         # A renewal is overdue all the while, which is no reason to look all the while: its end is heard of.
         wake_at = at if extended(view.knowledge) else decision.wake_at
         decision = msgspec.structs.replace(decision, reason=why(view, now, at) or decision.reason, wake_at=wake_at)

@@ -56,7 +56,11 @@ def stays_out(view: View, whose: str, wake: float) -> Decision:
 def published(record: Lease, status: MemberStatus) -> bool:
     """Whether these words are of the primary that the lease publishes: older ones tell of another timeline, and our
     own position, which is newer, would look diverged beside them."""
-    if record.address is None or record.holder is None or status.role != "primary" or status.position is None:
+    if record.address is None or record.holder is None or status.position is None:
+        return False
+    if record.holder.standby:
+        return status.role == "standby_leader"
+    if status.role != "primary":
         return False
     return status.position.timeline == record.holder.writable
 
@@ -126,7 +130,8 @@ def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decisio
     if record is not None and view.barred_nonce and view.barred_nonce == record.nonce:
         # Reported as final to whoever counts votes: only a later lease lets WAL in again.
         return Decision((), Reason("cut-off", "its position was a vote; it follows again after the next write"), wake)
-    if view.stalled_since is not None and now - view.stalled_since > STALLED:
+    ahead = compare.ahead(view, leader)
+    if view.stalled_since is not None and now - view.stalled_since > STALLED and not ahead:
         text = f"no WAL came from {leader.member} for {now - view.stalled_since:.0f} s, it may be gone there"
         return replace(view, leader, text, now, wake)
     if server.process is Process.STOPPED and len(failed) >= STARTS:
@@ -149,6 +154,8 @@ def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decisio
     if not server.streaming:
         ask: tuple[Action, ...] = (PollPeers(),) if source != leader.member else ()
         text = f"follows {source}, but does not stream yet"
+        if ahead:
+            text = f"{text}: it has WAL that {source} has not received from the remote primary so far"
         return Decision(ask, Reason("not-streaming", text), min(wake, now + 1.0) if ask else wake)
     restart = slots.restart(view, now)
     if restart is not None:

@@ -70,8 +70,10 @@ def ordinary(view: View, record: Lease, now: float) -> Decision:
     return restart(view, record, now)
 
 
-LEADS = frozenset({"primary", "volume-full", "commits-wait"})
-"""Reasons of a primary that is published and writes: it may be asked to hand over."""
+LEADS = frozenset(
+    {"primary", "volume-full", "commits-wait", "standby-leader", "remote-silent", "remote-system-identifier"}
+)
+"""Reasons of a holder that is published and does what it is to do: it may be asked to hand over."""
 
 
 def soon(view: View, now: float) -> float:
@@ -84,7 +86,7 @@ def fresh(view: View, record: Lease, now: float) -> Lease:
     server = view.server
     assert record.holder is not None and view.knowledge.held is not None
     # While it stops its standbys stop streaming: who may take the lease is settled then.
-    serves = server.primary and server.process is Process.RUNNING
+    serves = (server.primary or record.holder.standby) and server.process is Process.RUNNING
     optime = server.position.lsn if serves and server.position else record.optime
     return msgspec.structs.replace(
         record, leader=view.member, ttl=view.configuration.ttl, optime=optime,
@@ -122,10 +124,11 @@ def primary(view: View, record: Lease, now: float) -> Decision:
     if timeline != record.holder.timeline:
         text = f"PostgreSQL is on timeline {timeline}, the lease says {record.holder.timeline}"
         return give_up(view, record, "wrong-timeline", text)
-    published = record.address == view.address and record.holder.writable == timeline
+    mark = record.holder
+    published = record.address == view.address and mark.writable == timeline and not mark.standby
     if not published and view.task is None:
         new = fresh(view, msgspec.structs.replace(record, sync=plan.sync), now)
-        holder = msgspec.structs.replace(record.holder, writable=timeline)
+        holder = msgspec.structs.replace(mark, writable=timeline, standby=False)
         new = msgspec.structs.replace(new, address=view.address, holder=holder)
         write: tuple[Action, ...] = () if view.writing else (WriteLease(WriteKind.RENEW, new),)
         return Decision(
@@ -219,6 +222,9 @@ def restless(view: View, record: Lease, now: float) -> Decision:
     return Decision(keep, Reason(state, f"PostgreSQL is {state} since {now - since:.1f} s"), soon(view, now))
 
 
+HOUR = 3600.0
+
+
 def within_bound(view: View, now: float) -> bool:
     """Whether the long action that runs is within its own time limit (runtime.tasks enforces it)."""
     task, configuration = view.task, view.configuration
@@ -227,6 +233,9 @@ def within_bound(view: View, now: float) -> bool:
         TaskKind.STOP: stop,
         TaskKind.RESTART: stop + configuration.primary_start_timeout,
         TaskKind.PROMOTE: configuration.promotion_limit + 10,
+        # Of a standby leader.
+        TaskKind.CLONE: 12 * HOUR,
+        TaskKind.REWIND: 2 * HOUR,
     }
     return task is not None and now - task.started < limits.get(task.kind, configuration.primary_start_timeout + 10)
 
@@ -246,6 +255,8 @@ def promote(view: View, record: Lease, now: float) -> Decision:
     """Running in recovery and holding: S2 was settled when the lease was taken; nobody else can have it now."""
     assert record.holder is not None
     keep = renewal(view, record, now, proved=True)
+    if record.holder.standby and view.server.position is not None:
+        return promote_cluster(view, record, now)
     if not view.armed:
         return Decision(keep, Reason("unarmed", "waiting for the fence's deadline before promoting"), now + 0.05)
     if view.server.cramped:  # PostgreSQL would not be promoted
@@ -262,6 +273,31 @@ def promote(view: View, record: Lease, now: float) -> Decision:
         Reason("promote", f"promoting onto timeline {record.holder.timeline}"),
         soon(view, now),
     )
+
+
+def promote_cluster(view: View, record: Lease, now: float) -> Decision:
+    """A standby leader whose `standby_cluster` is gone: the lease names a new timeline before anything is promoted.
+
+    That it has the cluster's latest line was not asked when it took the lease: now it is (S2).
+    """
+    assert record.holder is not None and view.server.position is not None
+    why = compare.outdated(record, view.server.position, view.server.history)
+    if why is not None:
+        return give_up(view, record, "outdated", f"not promoted: {why}")
+    mark = msgspec.structs.replace(record.holder, timeline=compare.next_timeline(view, record), standby=False)
+    text = f"the cluster is no standby any more: promoting {view.member} onto timeline {mark.timeline}"
+    write: tuple[Action, ...] = (retake(view, msgspec.structs.replace(record, holder=mark)),)
+    return Decision(() if view.writing else write, Reason("promote-cluster", text), now + 0.1)
+
+
+def retake(view: View, new: Lease) -> WriteLease:
+    """The holder takes its own lease under another epoch, since what it is changes: between a primary and a standby
+    leader. Clients are sent nowhere meanwhile; whoever could take the lease, still can."""
+    record = msgspec.structs.replace(
+        new, leader=view.member, epoch=new.epoch + 1, ttl=view.configuration.ttl, address=None, handover=None,
+        released=None,
+    )  # fmt: skip
+    return WriteLease(WriteKind.TAKE, record)
 
 
 def restart(view: View, record: Lease, now: float) -> Decision:

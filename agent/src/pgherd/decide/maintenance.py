@@ -53,7 +53,8 @@ def hold(view: View, record: Lease, now: float) -> Decision:
     unpublished = record.address != view.address or record.holder is None or record.holder.writable != timeline
     if running and unpublished and not view.writing:
         write = (publish(view, record, timeline, now), PollPeers())
-    what = "PostgreSQL runs" if running else f"PostgreSQL is {server.process.value}, and is not started"
+    up = running or (server.process is Process.RUNNING and compare.leads_standbys(view))
+    what = "PostgreSQL runs" if up else f"PostgreSQL is {server.process.value}, and is not started"
     text = f"maintenance: leader with the lease; {what}"
     return Decision((*write, *keep), Reason("paused", text), holder.soon(view, now))
 

@@ -52,7 +52,9 @@ def orders(view: View, now: float) -> SlotOrders | None:
     server, record = view.server, view.knowledge.record
     if record is None or server.position is None or server.promoting or server.process is not Process.RUNNING:
         return None
-    if view.task is not None or compare.stranger(view) or server.primary != holds(view.knowledge, now):
+    held = holds(view.knowledge, now)
+    settled = (server.primary or (held and compare.leads_standbys(view))) == held
+    if view.task is not None or compare.stranger(view) or not settled:
         return None
     use, own = view.configuration.postgresql.use_slots, slot_name(view.member)
     kept = [name for name in retained(view, now) if name not in cascaded(view)]
@@ -94,7 +96,8 @@ def _declared(view: View, record: Lease) -> list[Wanted]:
 def published(view: View, record: Lease) -> dict[str, int]:
     """For the lease: what this primary keeps. What it does not have yet, or lost, stays as it was last known, so that
     the others go on holding that WAL, and so that a lost slot is not taken for a new one."""
-    found = view.slots.positions if view.slots.primary and view.server.primary else {}
+    standby = record.holder is not None and record.holder.standby and not view.server.primary
+    found = view.slots.positions if standby or (view.slots.primary and view.server.primary) else {}
     ours = {*view.slots_present, *view.configuration.permanent} - cascaded(view)
     kept = {name: position for name, position in record.slots.items() if name in ours}
     return {**kept, **found}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare, handing, holder
+from pgherd.decide import compare, handing, holder, standby
 from pgherd.decide.asked import answer
 from pgherd.model.actions import Action, Decision, PollPeers, Reason, Stop
 from pgherd.model.lease import Lease
@@ -37,14 +37,15 @@ def decide(view: View, record: Lease, now: float) -> Decision | None:
         return None
     target = chosen(view, record, asked)
     if view.server.process is Process.STOPPED and view.task is None:
-        if not view.server.was_primary:
+        if not view.server.was_primary and not compare.leads_standbys(view):
             return None
         return handing.give(view, record, target, now) or failed(view, record, asked, now)
     stops = view.task is not None and view.task.kind in (TaskKind.STOP, TaskKind.KILL)
     if stops or view.server.process is Process.STOPPING:
         reason = Reason("switchover", f"stopping PostgreSQL to hand over to {target or 'a candidate'}")
         return handing.stop(view, record, target, reason, view.configuration.primary_stop_timeout, now)
-    if view.task is None and view.server.primary and view.server.process is Process.RUNNING:
+    leads = view.server.primary or compare.leads_standbys(view)
+    if view.task is None and leads and view.server.process is Process.RUNNING:
         return gate(view, record, asked, target, now)
     return None
 
@@ -68,7 +69,7 @@ def chosen(view: View, record: Lease, asked: Asked) -> str | None:
 
 def gate(view: View, record: Lease, asked: Asked, target: str | None, now: float) -> Decision:
     """PostgreSQL is stopped only for a target that streams and will be writable soon; clients notice nothing so far."""
-    base = holder.primary(view, record, now)
+    base = standby.decide(view, now)
     if base.reason.code not in holder.LEADS:
         return base
     why = unready(view, target) if target else f"{asked.request.member or 'no member'} can take over"
@@ -91,7 +92,7 @@ def unready(view: View, target: str) -> str | None:
 
 def failed(view: View, record: Lease, asked: Asked, now: float) -> Decision:
     """PostgreSQL is stopped and nobody can be named: on in place, as the same primary."""
-    base = holder.restart(view, record, now)
+    base = standby.decide(view, now)
     target = asked.request.member or "a candidate"
     text = f"{target} did not receive the end of the WAL in {handing.CATCH_UP:g} s; the leader goes on"
     return msgspec.structs.replace(base, actions=(*base.actions, answer(asked, Stage.FAILED, text)))

@@ -65,15 +65,17 @@ def what_if(cluster: Cluster, gone: str) -> Consequence:
             decision = decide(view(cluster, member, gone, later), NOW + later)
             takes = [each for each in decision.actions if isinstance(each, WriteLease) and each.kind is WriteKind.TAKE]
             if takes:
-                return _taken(record, gone, member, takes[0])
+                return _taken(cluster, gone, member, takes[0])
             reasons[member] = decision.reason.text
     others = tuple(Loser(member, why) for member, why in sorted(reasons.items()))
     return Consequence(gone, None, "nobody would take the lease", record.ttl, others=others)
 
 
-def _taken(record: Lease, gone: str, member: str, write: WriteLease) -> Consequence:
+def _taken(cluster: Cluster, gone: str, member: str, write: WriteLease) -> Consequence:
+    record, standby = cluster.record, cluster.configuration.standby_cluster
     timeline = write.record.holder.timeline if write.record.holder else None
-    text = f"{member} takes the lease within {record.ttl:g} s and promotes onto timeline {timeline}"
+    then = f"promotes onto timeline {timeline}" if standby is None else f"follows {standby.shown} as standby leader"
+    text = f"{member} takes the lease within {record.ttl:g} s and {then}"
     others = tuple(loser for loser in write.losers if loser.member != gone)
     return Consequence(gone, member, text, record.ttl, timeline, write.at_risk, others)
 

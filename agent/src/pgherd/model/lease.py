@@ -34,6 +34,11 @@ class Holder(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """The newest timeline that was published as writable; smaller than `timeline` while promoting."""
     pause: bool = False
     """Its maker recorded a pause: who removes only the annotation `pause`, which says the same to people, ends none."""
+    standby: bool = False
+    """A standby leader: its PostgreSQL follows a remote primary and accepts no writes. Before a promotion this ends."""
+    highest: int = 0
+    """At least as high as each timeline number before a standby leader followed a line with smaller ones: a number is
+    never used again."""
     serial: int = 0
     """Writes before this one in the lease's life: tells an old copy from the newest record of one epoch."""
 

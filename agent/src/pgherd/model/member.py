@@ -19,7 +19,7 @@ class MemberStatus(msgspec.Struct, frozen=True):
     state: str
     """stopped, crashed, starting, running, stopping; while a task runs: initialising, cloning, rewinding, promoting."""
     role: str
-    """primary, replica, or none."""
+    """primary, standby_leader (holds the lease of a standby cluster), replica, or none."""
     system_identifier: str | None = None
     incarnation: str | None = None
     has_data: bool = False

@@ -54,6 +54,40 @@ def parse_history(text: str) -> History:
     return tuple(Ancestor(int(words[0]), parse_lsn(words[1])) for words in lines if words)
 
 
+def parted(own: Position, own_history: History, other: Position, other_history: History) -> bool:
+    """Whether two servers have WAL that the other cannot come to by going on: neither line is the beginning of the
+    other, compared entry by entry. Who is merely behind, or ahead, has not parted."""
+    ours = (*own_history, Ancestor(own.timeline, own.lsn))
+    theirs = (*other_history, Ancestor(other.timeline, other.lsn))
+    for index, (mine, its) in enumerate(zip(ours, theirs, strict=False)):
+        if mine.timeline != its.timeline:
+            return True
+        last, last_there = index == len(ours) - 1, index == len(theirs) - 1
+        if last or last_there:
+            return (last and not last_there and mine.end > its.end) or (last_there and not last and its.end > mine.end)
+        if mine.end != its.end:
+            return True
+    return False
+
+
+def fork(own: Position, own_history: History, other: int, other_history: History) -> int | None:
+    """Where the own line left the other one (bytes); None when all that is ours lies on it.
+
+    Histories are compared entry by entry: the same number on two branches is not the same timeline.
+    """
+    ours = (*own_history, Ancestor(own.timeline, own.lsn))
+    theirs = (*other_history, Ancestor(other, 2**64))
+    common = 0
+    for index, (mine, its) in enumerate(zip(ours, theirs, strict=False)):
+        if mine.timeline != its.timeline:
+            return common
+        last = index == len(ours) - 1
+        if mine.end != its.end and not (last and mine.end <= its.end):
+            return min(mine.end, its.end)
+        common = mine.end
+    return None if len(ours) <= len(theirs) else common
+
+
 def contains(history: History, timeline: int, position: Position) -> bool:
     """Whether a server on `timeline` with these ancestors has `position` in its past or present line.
 

@@ -12,9 +12,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from pgherd.model import methods, tags
+from pgherd.model import methods, standby, tags
 from pgherd.model.lease import LONGEST
 from pgherd.model.slots import Matcher, Permanent, SlotName
+from pgherd.model.standby import StandbyCluster
 
 Port = Annotated[int, msgspec.Meta(ge=1024, le=65535)]
 
@@ -128,6 +129,12 @@ class PostgresConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=F
     before_stop: str | None = None
     """Command line that is waited for before a shutdown; its outcome changes nothing."""
 
+    @property
+    def restore_command(self) -> str:
+        """Of any standby; that of `standby_cluster` comes first on the one that follows the remote primary."""
+        named = {name.lower(): value for name, value in self.parameters.items()}
+        return str(named.get("restore_command") or "")
+
 
 LONGEST_HOOK = 3600.0
 CALLBACKS = ("on_start", "on_stop", "on_restart", "on_role_change", "on_reload")
@@ -168,17 +175,21 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     permanent_replication_slots: dict[SlotName, Permanent | None] = {}
     """Patroni's older names of the same."""
     ignore_slots: tuple[Matcher, ...] = ()
+    standby_cluster: StandbyCluster | None = None
+    """The lease's holder follows that primary and is not promoted (docs/standby-cluster.md)."""
     postgresql: PostgresConfiguration = PostgresConfiguration()
     clone_methods: tuple[methods.Method, ...] = (methods.BASEBACKUP,)
     """In order. Not a key of its own: `postgresql.create_replica_methods` and the sections that it names."""
 
     @property
     def permanent(self) -> dict[str, Permanent]:
-        """Declared slots of a primary cluster; none without `use_slots`."""
+        """Declared slots of a cluster of this type; none without `use_slots`. A standby cluster has no logical ones."""
         declared = {**self.permanent_replication_slots, **self.permanent_slots, **self.slots}
         if not self.postgresql.use_slots:
             return {}
         found = {name: slot or Permanent() for name, slot in declared.items()}
+        if self.standby_cluster is not None:
+            return {n: slot for n, slot in found.items() if slot.cluster_type != "primary" and slot.kind == "physical"}
         return {name: slot for name, slot in found.items() if slot.cluster_type != "standby"}
 
     @property
@@ -196,11 +207,12 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
 
     @property
     def synchronous(self) -> bool:
-        return self.synchronous_mode in (True, "on", "quorum")
+        """Whether commits are to wait; a standby cluster has none."""
+        return self.standby_cluster is None and self.synchronous_mode in (True, "on", "quorum")
 
     @property
     def quorum(self) -> bool:
-        return self.synchronous_mode == "quorum"
+        return self.standby_cluster is None and self.synchronous_mode == "quorum"
 
 
 def margin(ttl: float) -> float:
@@ -240,6 +252,16 @@ def check_synchronous(configuration: Configuration) -> None:
     for field, least in (("synchronous_node_count", 1), ("maximum_lag_on_syncnode", -1)):
         if getattr(configuration, field) < least:
             raise InvalidSetting(f"{field}={getattr(configuration, field)}: must be at least {least}")
+
+
+def check_standby(configuration: Configuration) -> None:
+    """Raises InvalidSetting."""
+    wanted = configuration.standby_cluster
+    if wanted is not None and (why := standby.problem(wanted)) is not None:
+        raise InvalidSetting(f"standby_cluster.{why}")
+    command = configuration.postgresql.restore_command
+    if (why := standby.command_problem("restore_command", command, ("%f", "%p"))) is not None:
+        raise InvalidSetting(f"postgresql.parameters.{why}")
 
 
 def read_settings(text: str) -> Settings:
@@ -290,6 +312,7 @@ def read_configuration(text: str | None) -> Configuration:
         raise InvalidSetting(str(error)) from None
     check_timing(configuration)
     check_synchronous(configuration)
+    check_standby(configuration)
     check_hooks(configuration)
     return configuration
 

@@ -13,6 +13,7 @@ from pgherd.model.request import Asked
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration
 from pgherd.model.slots import SlotsSeen
+from pgherd.model.standby import RemoteSeen
 from pgherd.model.synchronous import Enforced
 
 
@@ -107,7 +108,7 @@ class View(msgspec.Struct, frozen=True):
     predecessor_held: bool = False
     """Proof 3: the lease of this pod UID was made by an earlier container, and this one holds the volume's lock."""
     stopped_since: float | None = None
-    """Boot time at which the own primary was seen dead."""
+    """Boot time at which the own server, which had run, was first seen dead."""
     restless_since: float | None = None
     """Boot time since which the postmaster lives and takes no connections (starting, recovering, stopping)."""
     stalled_since: float | None = None
@@ -130,5 +131,7 @@ class View(msgspec.Struct, frozen=True):
     """Declared member -> boot time since which this primary has no WAL sender that streams to it."""
     told_to_stop: float = 0.0
     """Boot time of SIGTERM; 0 without."""
+    remote: RemoteSeen | None = None
+    """Holder of a standby cluster's lease: what the remote primary said last."""
     death_seen: float | None = None
     """Boot time at which the API first showed the death of the lease's container (proof 2)."""

@@ -9,7 +9,7 @@ import asyncio
 import shutil
 
 from pgherd.model.methods import BASEBACKUP, Method
-from pgherd.model.position import Position
+from pgherd.model.position import Position, fork
 from pgherd.postgres import configure, divergent, histories, incarnation, outside, remote, replace, walhome
 from pgherd.postgres.errors import PostgresError, WouldDestroy
 from pgherd.postgres.layout import Layout, environment
@@ -35,7 +35,7 @@ async def clone(
     await asyncio.to_thread(shutil.rmtree, layout.stray, ignore_errors=True)
     since = await _divergent_since(layout, conninfo, own) if outside.filled(layout.data) else NOTHING
     if any(method != BASEBACKUP for method in methods):
-        await remote.line(conninfo, standby=True)  # whom nobody can ask, no copy can be compared with
+        await remote.line(conninfo)  # whom nobody can ask, no copy can be compared with
     failed: list[str] = []
     for method in methods:
         await replace.remove(layout, layout.new)
@@ -73,7 +73,7 @@ async def _copy(making: Making, conninfo: str, method: Method, since: int) -> No
         (layout.new / incarnation.NAME).unlink(missing_ok=True)
         incarnation.sync_directory(layout.data.parent)
     made = await by_program(making, method, "replica", conninfo)
-    check_line(method.name, made, await remote.line(conninfo, standby=True))  # the one of now: it may have been hours
+    check_line(method.name, made, await remote.line(conninfo))  # the one of now: it may have been hours
 
 
 async def _divergent_since(layout: Layout, conninfo: str, own: tuple[str, Position] | None) -> int:
@@ -88,5 +88,5 @@ async def _divergent_since(layout: Layout, conninfo: str, own: tuple[str, Positi
     if source.system_identifier != system_identifier:
         return 0
     history = histories.read(layout.wal, position.timeline)
-    since = divergent.fork(position, history, source.timeline, source.history)
+    since = fork(position, history, source.timeline, source.history)
     return NOTHING if since is None else since

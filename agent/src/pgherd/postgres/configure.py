@@ -19,7 +19,10 @@ RECOVERY = "recovery.signal"
 
 AS_IT_IS = Source("", "", 0, "")
 """Instead of a source: whom the server follows is not the caller's subject."""
-SOURCE = re.compile(r"^(primary_conninfo|primary_slot_name) = .*$", re.MULTILINE)
+SOURCE = re.compile(
+    "^(primary_conninfo|primary_slot_name|restore_command|archive_cleanup_command|recovery_min_apply_delay) = .*$",
+    re.MULTILINE,
+)
 SYNCHRONOUS = re.compile(r"^(synchronous_standby_names) = .*$", re.MULTILINE)
 
 

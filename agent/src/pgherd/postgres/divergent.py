@@ -10,7 +10,7 @@ import shutil
 import time
 from pathlib import Path
 
-from pgherd.model.position import Ancestor, History, Position, format_lsn
+from pgherd.model.position import format_lsn
 from pgherd.postgres import histories, incarnation
 from pgherd.postgres.errors import ToolFailed
 from pgherd.postgres.layout import Layout, environment
@@ -20,24 +20,6 @@ SEGMENT_SIZE = 16 * 1024 * 1024
 SEGMENT_NAME = 24
 """Characters; a longer name is a partial segment's, or a backup label's: kept as well."""
 SUMMARY_LIMIT = 30.0
-
-
-def fork(own: Position, own_history: History, other: int, other_history: History) -> int | None:
-    """Where the own line left the other one (bytes); None when all that is ours lies on it.
-
-    Histories are compared entry by entry: the same number on two branches is not the same timeline.
-    """
-    ours = (*own_history, Ancestor(own.timeline, own.lsn))
-    theirs = (*other_history, Ancestor(other, 2**64))
-    common = 0
-    for index, (mine, its) in enumerate(zip(ours, theirs, strict=False)):
-        if mine.timeline != its.timeline:
-            return common
-        last = index == len(ours) - 1
-        if mine.end != its.end and not (last and mine.end <= its.end):
-            return min(mine.end, its.end)
-        common = mine.end
-    return None if len(ours) <= len(theirs) else common
 
 
 def keep(layout: Layout, wal: Path, since: int, segment_size: int = SEGMENT_SIZE, move: bool = False) -> Path | None:

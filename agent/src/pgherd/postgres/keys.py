@@ -6,6 +6,8 @@ Copies of what is mounted (pgherd.tls.take): brought up to date before each use,
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pgherd.postgres.errors import PostgresError
 from pgherd.postgres.layout import Layout
 from pgherd.tls import take
@@ -19,17 +21,19 @@ def withhold(layout: Layout) -> None:
 
 def refresh(layout: Layout) -> None:
     """The replication client's. Raises PostgresError when there is none to be used."""
-    _current(layout, "replication certificate", replication=True)
+    own, remote = layout.certificates / "replication", layout.certificates / "remote"
+    _current("replication certificate", own, layout.keys, Usage.CLIENT)
+    # A remote primary of the same authority takes the own certificate.
+    given = remote if (remote / "tls.crt").exists() else own
+    _current("certificate for the remote primary", given, layout.remote_keys, Usage.CLIENT)
 
 
 def serve(layout: Layout) -> None:
     """The server's. Raises PostgresError when there is none to be used."""
-    _current(layout, "server certificate", replication=False)
+    _current("server certificate", layout.certificates, layout.served, Usage.SERVER)
 
 
-def _current(layout: Layout, what: str, replication: bool) -> None:
-    source = layout.certificates / "replication" if replication else layout.certificates
-    target, usage = (layout.keys, Usage.CLIENT) if replication else (layout.served, Usage.SERVER)
+def _current(what: str, source: Path, target: Path, usage: Usage) -> None:
     try:
         take.take(source, target, usage)
     except (Unusable, OSError) as error:

@@ -34,6 +34,10 @@ class Layout:
         """Copies of the replication certificate with a mode that libpq accepts."""
         self.served = self.temporary / "served"
         """Copies of the server's certificate that have proved themselves."""
+        self.remote_keys = self.temporary / "remote"
+        """Of the certificate for the remote primary of a standby cluster."""
+        self.fetching = self.temporary / "fetching"
+        """What postgres/fetch.py looks at."""
         self.certificates = Path(settings.certificates)
         self.wal = self.data / "pg_wal"
         """A directory, or a link to one on the WAL volume."""

@@ -18,12 +18,12 @@ from pathlib import Path
 import msgspec
 
 from pgherd.model.methods import Method
+from pgherd.model.standby import RemoteLine
 from pgherd.postgres import configure, control, incarnation, outside
 from pgherd.postgres.control import ControlData
 from pgherd.postgres.errors import PostgresError, ToolFailed
 from pgherd.postgres.layout import Layout, environment
 from pgherd.postgres.outside import filled
-from pgherd.postgres.remote import Line
 from pgherd.postgres.run import run
 
 EVERY = 30.0
@@ -148,7 +148,7 @@ async def usable(layout: Layout, name: str) -> ControlData:
     return found
 
 
-def check_line(name: str, copy: ControlData, source: Line) -> None:
+def check_line(name: str, copy: ControlData, source: RemoteLine) -> None:
     """Raises PostgresError for a copy that could not follow the leader: another cluster's (S6), or diverged (S5)."""
     if copy.system_identifier != source.system_identifier:
         raise PostgresError(

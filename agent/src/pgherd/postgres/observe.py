@@ -42,7 +42,7 @@ SELECT r.recovery,
        (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
        (SELECT min_recovery_end_timeline FROM pg_control_recovery()) AS minimum_timeline,
        receiver.status AS receiver, receiver.received_tli AS received_timeline,
-       current_setting('primary_conninfo') AS conninfo,
+       current_setting('primary_conninfo') AS conninfo, current_setting('restore_command') AS restore,
        ARRAY[{", ".join(f"current_setting('{name}')::int" for name in LIMITS)}] AS limits,
        (SELECT json_agg(json_build_array(application_name, flush_lsn::text, sync_state))
           FROM pg_stat_replication WHERE state = 'streaming' AND flush_lsn IS NOT NULL) AS senders
@@ -210,7 +210,7 @@ class Observer:
             position=position,
             history=histories.read(self._layout.wal, position.timeline),
             replayed=replayed,
-            following=render.followed_member(row["conninfo"], self._settings.cluster),
+            following=render.followed(row["conninfo"], row["restore"], self._settings.cluster),
             streaming=bool(row["recovery"]) and row["receiver"] == "streaming",
             receiver_timeline=row["received_timeline"] if row["receiver"] else None,
             paused_replay=row["paused"],

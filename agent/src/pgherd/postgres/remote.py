@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
-import msgspec
 import psycopg
 from psycopg.rows import dict_row
 
-from pgherd.model.position import History, parse_history
+from pgherd.model.position import parse_history, parse_lsn
+from pgherd.model.standby import RemoteLine
 from pgherd.postgres import histories
 from pgherd.postgres.errors import PostgresError
 from pgherd.postgres.sessions import Connection, bounded, query
@@ -18,30 +20,22 @@ CHECKPOINT = 60.0
 """Seconds that the source may take for the checkpoint which pg_rewind needs after a promotion."""
 
 
-class Line(msgspec.Struct, frozen=True):
-    """The line that a primary writes on, or that a standby has replayed."""
+SQL = """SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier, r.recovery,
+       CASE WHEN NOT r.recovery THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END AS walfile,
+       CASE WHEN r.recovery THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+            ELSE pg_current_wal_flush_lsn() END::text AS lsn,
+       (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpointed,
+       (SELECT min_recovery_end_timeline FROM pg_control_recovery()) AS minimum
+  FROM (SELECT pg_is_in_recovery() AS recovery) AS r"""
 
-    system_identifier: str
-    timeline: int
-    history: History
 
+def _timeline(row: Mapping[str, Any]) -> int:
+    """Of a standby what its pg_control says, which may be behind the one that it receives."""
+    return max(row["checkpointed"], row["minimum"]) if row["recovery"] else int(row["walfile"], 16)
 
-SQL = """SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
-       substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) AS current,
-       (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpointed"""
 
 TABLESPACES = """SELECT coalesce(array_agg(location ORDER BY location), '{}') AS locations
   FROM (SELECT pg_tablespace_location(oid) AS location FROM pg_tablespace) AS t WHERE location <> ''"""
-
-
-EITHER = SQL.replace(
-    "substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)",
-    """CASE WHEN pg_is_in_recovery()
-         THEN lpad(to_hex(greatest((SELECT timeline_id FROM pg_control_checkpoint()),
-                                   (SELECT min_recovery_end_timeline FROM pg_control_recovery()))), 8, '0')
-         ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END""",
-)
-"""Of a standby the timeline that it has replayed."""
 
 
 async def connect(conninfo: str) -> Connection:
@@ -53,19 +47,21 @@ async def connect(conninfo: str) -> Connection:
         raise PostgresError(f"the source does not take connections: {error}") from None
 
 
-async def line(conninfo: str, standby: bool = False) -> Line:
-    """Raises PostgresError, also when the source is no primary, unless it may be a `standby`."""
+async def line(conninfo: str) -> RemoteLine:
+    """The line that a server writes, or follows. Raises PostgresError."""
     connection = await connect(conninfo)
     try:
-        row = await bounded(query(connection, EITHER if standby else SQL), CONNECT)
-        system, timeline = row["system_identifier"], int(row["current"], 16)
+        row = await bounded(query(connection, SQL), CONNECT)
+        system, timeline, recovery = row["system_identifier"], _timeline(row), row["recovery"]
+        lsn = parse_lsn(row["lsn"]) if row["lsn"] else 0
         if timeline == 1:
-            return Line(system, timeline, ())
+            return RemoteLine(system, timeline, (), lsn, recovery)
         sql = "SELECT pg_read_binary_file(%s) AS text"
         row = await bounded(query(connection, sql, (f"pg_wal/{histories.file_name(timeline)}",)), CONNECT)
-        return Line(system, timeline, parse_history(bytes(row["text"]).decode(errors="replace")))
+        history = parse_history(bytes(row["text"]).decode(errors="replace"))
+        return RemoteLine(system, timeline, history, lsn, recovery)
     except (TimeoutError, psycopg.Error) as error:
-        raise PostgresError(f"the source is not a primary that tells its history: {error}") from None
+        raise PostgresError(f"the source does not tell its history: {error}") from None
     finally:
         await connection.close()
 
@@ -89,7 +85,7 @@ async def settle(conninfo: str) -> None:
         async with asyncio.timeout(CHECKPOINT):
             while True:
                 row = await bounded(query(connection, SQL), CONNECT)
-                if int(row["current"], 16) == row["checkpointed"]:
+                if _timeline(row) == row["checkpointed"]:
                     return
                 try:
                     await bounded(_checkpoint(connection), CHECKPOINT)

@@ -13,6 +13,8 @@ from typing import Any
 from pgherd.model.parameters import LIMITS, at_least, whole
 from pgherd.model.settings import Configuration, InvalidSetting, Settings
 from pgherd.model.slots import NATIVE
+from pgherd.model.standby import REMOTE
+from pgherd.postgres import fetching
 from pgherd.postgres.layout import Layout
 from pgherd.postgres.source import Source
 
@@ -46,17 +48,18 @@ FORBIDDEN = frozenset({
 
 def conninfo(source: Source, settings: Settings, layout: Layout, application: str, dbname: str) -> str:
     """libpq's keywords for the replication user over TLS; the address needs no name service, the name is verified."""
+    keys = layout.remote_keys if source.remote else layout.keys
     words = {
-        "host": f"{source.member}.{settings.cluster}-pods",
-        "hostaddr": source.address,
+        **(_remote_host(source) if source.remote else _member_host(source, settings)),
         "port": source.port,
         "user": REPLICATION_USER,
         "dbname": dbname,
-        "application_name": application,
-        "sslmode": "verify-full",
-        "sslcert": layout.keys / "tls.crt",
-        "sslkey": layout.keys / "tls.key",
-        "sslrootcert": layout.keys / "ca.crt",
+        # Never the name of a member of the other cluster: its commits would count this standby as one of its own (S3).
+        "application_name": f"standby/{application}" if source.remote else application,
+        "sslmode": source.sslmode,
+        "sslcert": keys / "tls.crt",
+        "sslkey": keys / "tls.key",
+        "sslrootcert": keys / "ca.crt",
         "connect_timeout": 5,
         "keepalives_idle": 5,
         "keepalives_interval": 2,
@@ -66,14 +69,25 @@ def conninfo(source: Source, settings: Settings, layout: Layout, application: st
     return " ".join(f"{word}={_libpq(str(value))}" for word, value in words.items())
 
 
-def followed_member(text: str, cluster: str) -> str | None:
-    """The member that a primary_conninfo made above names."""
-    match = re.search(rf"(?:^| )host=(\S+)\.{re.escape(cluster)}-pods(?: |$)", text)
+def _member_host(source: Source, settings: Settings) -> dict[str, Any]:
+    return {"host": f"{source.member}.{settings.cluster}-pods", "hostaddr": source.address}
+
+
+def _remote_host(source: Source) -> dict[str, Any]:
+    several = {"target_session_attrs": "read-write"} if "," in source.address else {}
+    return {"host": source.address, **several}
+
+
+def followed(conninfo: str, restore: str, cluster: str) -> str | None:
+    """Whom the settings made here follow: a member, or REMOTE."""
+    if re.search(r"(?:^| )application_name=standby/", conninfo) or restore.endswith(fetching.REMOTE_MARK):
+        return REMOTE
+    match = re.search(rf"(?:^| )host=(\S+)\.{re.escape(cluster)}-pods(?: |$)", conninfo)
     return match[1] if match else None
 
 
 def _libpq(value: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9_./:-]+", value):
+    if re.fullmatch(r"[A-Za-z0-9_./:,-]+", value):
         return value
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
@@ -114,7 +128,6 @@ def owned(settings: Settings, layout: Layout, configuration: Configuration) -> d
         "wal_receiver_timeout": "5s",
         "archive_mode": "on",
         "archive_command": "true",
-        "restore_command": "",
         "recovery_target_timeline": "latest",
         "ssl": "on",
         "ssl_cert_file": certificates / "tls.crt",
@@ -149,11 +162,27 @@ def postgresql_conf(
     parameters = {name: value for name, value in {**DEFAULTS, **user}.items() if name not in FORBIDDEN}
     parameters |= owned(settings, layout, configuration)
     parameters = at_least(parameters, floor or {})
-    parameters["primary_slot_name"] = slot if source and configuration.postgresql.use_slots else ""
-    parameters["primary_conninfo"] = conninfo(source, settings, layout, member, "postgres") if source else ""
+    parameters |= following(settings, layout, configuration, member, slot, source)
     parameters["synchronous_standby_names"] = synchronous
     lines = [line(name, value) for name, value in sorted(parameters.items())]
     return "\n".join(["# Written by pgherd: changes here are lost. Use the cluster's configuration.", *lines, ""])
+
+
+def following(
+    settings: Settings, layout: Layout, configuration: Configuration, member: str, slot: str, source: Source | None
+) -> dict[str, Any]:
+    """Whom a standby follows, and from where it fetches what that one no longer has: all that changes with it."""
+    if source is None:
+        nobody = ("primary_conninfo", "primary_slot_name", "restore_command", "archive_cleanup_command")
+        return {**dict.fromkeys(nobody, ""), "recovery_min_apply_delay": "0"}
+    own = source.slot if source.remote else slot if configuration.postgresql.use_slots else ""
+    return {
+        "primary_conninfo": conninfo(source, settings, layout, member, "postgres") if source.address else "",
+        "primary_slot_name": own,
+        "restore_command": fetching.command_line(layout, source.restore_command, source.remote),
+        "archive_cleanup_command": source.archive_cleanup_command,
+        "recovery_min_apply_delay": source.recovery_min_apply_delay or "0",
+    }
 
 
 def check_parameter(name: str, value: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from pgherd.model.position import fork
 from pgherd.postgres import configure, divergent, histories, incarnation, remote, walend
 from pgherd.postgres.control import ControlData, ControlReader
 from pgherd.postgres.errors import PostgresError, ToolFailed
@@ -77,7 +78,7 @@ def _tail(output: Path) -> str:
 async def _keep_aside(layout: Layout, control: ControlData, conninfo: str) -> None:
     own = await walend.find(layout, control)
     source = await remote.line(conninfo)
-    since = divergent.fork(own, histories.read(layout.wal, own.timeline), source.timeline, source.history)
+    since = fork(own, histories.read(layout.wal, own.timeline), source.timeline, source.history)
     if since is None:
         return
     kept = await asyncio.to_thread(divergent.keep, layout, layout.wal, since, control.segment_size)

@@ -20,11 +20,14 @@ from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings
 from pgherd.model.slots import SlotOrders, SlotsSeen
+from pgherd.model.standby import RemoteLine
 from pgherd.model.synchronous import WAIT, Rule
 from pgherd.postgres import (
     configure,
+    fetching,
     histories,
     keys,
+    remote,
     render,
     renewed,
     replace,
@@ -138,6 +141,11 @@ class PostgresServer:
         self._observer.wal_end.forget()
         await clone(self._making(), self._conninfo(source), own, replace, configuration.clone_methods)
 
+    async def line(self, source: Source) -> RemoteLine:
+        """What a server elsewhere says of itself. Raises PostgresError."""
+        keys.refresh(self.layout)
+        return await remote.line(self._conninfo(source))
+
     async def rewind(self, source: Source) -> None:
         """Divergent WAL aside, single-user recovery if the shutdown was unclean, pg_rewind, a new incarnation."""
         await self._stopped("rewind")
@@ -158,6 +166,7 @@ class PostgresServer:
         self._withheld = False
         keys.refresh(self.layout)
         keys.serve(self.layout)
+        fetching.go(self.layout)
         self._observer.wal_end.forget()
         usable = await self._applier.for_start(configuration)
         await walhome.settle(self.layout)
@@ -241,7 +250,9 @@ class PostgresServer:
         """Point a running standby at `source` by a reload; its WAL receiver starts anew."""
         self._withheld = False
         keys.refresh(self.layout)
+        fetching.go(self.layout)
         await self._applier.follow(configuration, source)
+        fetching.turn(self.layout)
 
     async def cut_off(self, configuration: Configuration) -> None:
         """End the WAL receiver of a running standby for good: one that the startup process begins by what it has read
@@ -282,6 +293,7 @@ class PostgresServer:
             state = await self._link.state()
             await self._slots.before_promotion(connection, seen.position.timeline)
             self._observer.promoting = state.postgres_pid
+            fetching.stop(self.layout)
             began = await promote(self.layout, self._link, connection, timeline, limit)
         except NotArmed:
             self._observer.promoting = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Peer
-from pgherd.rest.health import lag, streams_from_holder, synchronous_role
+from pgherd.rest.health import lag, leading_role, streams_from_holder, synchronous_role
 
 
 def patroni(cluster: str, status: MemberStatus, lease: Lease | None) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _member(status: MemberStatus, address: str, lease: Lease | None, port: int) 
     leads = lease is not None and lease.leader == status.member and not lease.free
     found: dict[str, Any] = {
         "name": status.member,
-        "role": "leader" if leads else synchronous_role(status, lease),
+        "role": leading_role(status, lease) if leads else synchronous_role(status, lease),
         "state": "streaming" if not leads and streams_from_holder(status, lease) else status.state,
         "host": address,
         "port": port,

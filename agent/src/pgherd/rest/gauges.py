@@ -23,6 +23,8 @@ CHANGES = ("switchover", "failover", "in_place")
 """What a change of the leader can have been: runtime/receipts counts them."""
 
 
+RUNNING = ("primary", "standby_leader", "replica")
+
 class Now(msgspec.Struct, frozen=True):
     """What was known at one instant."""
 
@@ -86,9 +88,14 @@ ROWS: tuple[tuple[Family, Read], ...] = (
     _row("up", "The agent answers.", lambda now: 1),
     _row("members_declared", "Members that the inventory declares.", lambda now: now.members),
     _row(
-        "postgres_running", "PostgreSQL accepts connections.", lambda now: now.status.role in ("primary", "replica")
+        "postgres_running", "PostgreSQL accepts connections.", lambda now: now.status.role in RUNNING
     ),
     _row("primary", "PostgreSQL accepts writes.", lambda now: now.status.role == "primary"),
+    _row(
+        "standby_leader",
+        "Holds the lease of a standby cluster and follows the remote primary.",
+        lambda now: now.status.role == "standby_leader",
+    ),
     _row("replica", "PostgreSQL runs as a standby.", lambda now: now.status.role == "replica"),
     _row(
         "streaming", "Streams from the holder of the lease on its timeline.",

@@ -53,6 +53,14 @@ def streams_from_holder(status: MemberStatus, lease: Lease | None) -> bool:
     return status.streaming_from == lease.leader and status.receiver_timeline == lease.holder.timeline
 
 
+def leading_role(status: MemberStatus | None, lease: Lease | None) -> str:
+    """What the holder of the lease is: leader or standby_leader, by its own word or else by the lease's."""
+    if status is not None and status.role in ("primary", "standby_leader"):
+        return "leader" if status.role == "primary" else "standby_leader"
+    follows = lease is not None and lease.holder is not None and lease.holder.standby
+    return "standby_leader" if follows else "leader"
+
+
 def synchronous_role(status: MemberStatus, lease: Lease | None) -> str:
     """What a replica is by the lease's set, with the data that it has: replica, sync_standby (it has every acknowledged
     commit) or quorum_standby (enough of them have)."""
@@ -85,6 +93,20 @@ def primary(seen: Seen, query: Mapping[str, str]) -> str:
     return "" if seen.member.role == "primary" else f"this member holds the lease, but PostgreSQL is {_server(seen)}"
 
 
+def standby_leader(seen: Seen, query: Mapping[str, str]) -> str:
+    """Holds the lease of a standby cluster and follows the remote primary."""
+    if why := holds(seen, query):
+        return why
+    if seen.member.role == "standby_leader":
+        return ""
+    return f"this member holds the lease, but PostgreSQL is {_server(seen)}"
+
+
+def leads(seen: Seen, query: Mapping[str, str]) -> str:
+    """Primary or standby leader."""
+    return standby_leader(seen, query) if seen.member.role == "standby_leader" else primary(seen, query)
+
+
 def replica(seen: Seen, query: Mapping[str, str]) -> str:
     """A running standby that may take reads, no further behind than `lag`, with every `tag_NAME` as asked."""
     if seen.member.role != "replica":
@@ -115,21 +137,21 @@ def asynchronous(seen: Seen, query: Mapping[str, str]) -> str:
 
 
 def read_only_synchronous(seen: Seen, query: Mapping[str, str]) -> str:
-    return _tags(seen, query) if not primary(seen, query) else synchronous(seen, query)
+    return _tags(seen, query) if not leads(seen, query) else synchronous(seen, query)
 
 
 def read_only_quorum(seen: Seen, query: Mapping[str, str]) -> str:
-    return _tags(seen, query) if not primary(seen, query) else quorum(seen, query)
+    return _tags(seen, query) if not leads(seen, query) else quorum(seen, query)
 
 
 def read_only(seen: Seen, query: Mapping[str, str]) -> str:
-    if not primary(seen, query):
+    if not leads(seen, query):
         return _tags(seen, query)
     return replica(seen, query)
 
 
 def running(seen: Seen, query: Mapping[str, str]) -> str:
-    return "" if seen.member.role in ("primary", "replica") else f"PostgreSQL is {_server(seen)}"
+    return "" if seen.member.role in ("primary", "standby_leader", "replica") else f"PostgreSQL is {_server(seen)}"
 
 
 def liveness(seen: Seen, query: Mapping[str, str]) -> str:
@@ -139,8 +161,8 @@ def liveness(seen: Seen, query: Mapping[str, str]) -> str:
 
 
 def readiness(seen: Seen, query: Mapping[str, str]) -> str:
-    """A primary that holds the lease, or a standby that streams from the holder or lost it less than 2 ttl ago."""
-    if not primary(seen, query):
+    """Who leads with the lease, or a standby that streams from the holder or lost it less than 2 ttl ago."""
+    if not leads(seen, query):
         return ""
     if seen.member.role == "primary":
         return "PostgreSQL is a primary without the lease"
@@ -160,7 +182,8 @@ def readiness(seen: Seen, query: Mapping[str, str]) -> str:
 
 def _server(seen: Seen) -> str:
     member = seen.member
-    return {"primary": "a primary", "replica": "a standby"}.get(member.role, member.state)
+    said = {"primary": "a primary", "standby_leader": "a standby leader", "replica": "a standby"}
+    return said.get(member.role, member.state)
 
 
 def _tags(seen: Seen, query: Mapping[str, str]) -> str:
@@ -188,6 +211,8 @@ RULES: Mapping[str, Rule] = {
     "/master": primary,
     "/read-write": primary,
     "/leader": holds,
+    "/standby-leader": standby_leader,
+    "/standby_leader": standby_leader,
     "/replica": replica,
     "/read-only": read_only,
     "/synchronous": synchronous,

@@ -8,6 +8,7 @@
     observer    looks at PostgreSQL every second, more often while something is expected, at once on a child's exit
     prober      proof of health shortly before each renewal
     decider     view -> decide -> actions; wakes on news or at Decision.wake_at; its end is the agent's
+    remote      asks the remote primary of a standby cluster while its word is needed
     role        the pod's label
     published   the pod's annotation `status`
     access      declared users and databases while KeepPrimary is ordered
@@ -72,6 +73,7 @@ from pgherd.runtime.ports import Clock, Fence, Postgres
 from pgherd.runtime.promises import Asking, Promises
 from pgherd.runtime.published import Published
 from pgherd.runtime.receipts import Receipts, write_receipts
+from pgherd.runtime.remote import Remote
 from pgherd.runtime.requests import Requests
 from pgherd.runtime.restore import Restore
 from pgherd.runtime.slots import Slots
@@ -138,6 +140,7 @@ class Agent:
         self.promises = Promises(state, self.lock, parts.ask_promises, clock, log)
         self.initialize = Initialize(state, stores, log)
         self.following = Following(state, server, self.tasks, log)
+        self.remote = Remote(state, server, self.tasks, clock, log)
         self.role = Role(state, stores, clock, log)
         self.access = Access(state, server, stores, parts.apply, log)
         self.slots = Slots(state, server, self.tasks, clock, log)
@@ -187,6 +190,7 @@ class Agent:
             "peers": self.peers.run(),
             "observer": self.observer.run(),
             "prober": self.prober.run(),
+            "remote": self.remote.run(),
             "role": self.role.run(),
             "published": self.published.run(),
             "access": self.access.run(),
@@ -265,8 +269,10 @@ class Agent:
             self.access.stop()
         for action in decision.actions:
             self._one(action, decision.reason)
-        checked = (self.following, self.prober, self.role, self.reload, self.published, self.callbacks, self.summaries)
-        for upkeep in checked:
+        for upkeep in (
+            self.following, self.prober, self.remote, self.role, self.reload, self.published, self.callbacks,
+            self.summaries,
+        ):  # fmt: skip
             upkeep.check()
 
     def _one(self, action: Action, reason: Reason) -> None:

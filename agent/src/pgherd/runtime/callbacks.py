@@ -26,7 +26,7 @@ class Told(msgspec.Struct, frozen=True):
     """What the callbacks know."""
 
     role: str = ""
-    """primary or replica, as it was last while it ran; empty before the first start."""
+    """primary, standby_leader or replica, as it was last while it ran; empty before the first start."""
     runs: bool = False
 
 
@@ -65,10 +65,11 @@ class Callbacks:
         server, known, own = self._state.server, self._state.knowledge, self._state.identity
         if server is None or server.process is not Process.RUNNING:
             return None
-        if not server.primary:
+        if not server.primary and not self._state.leads_standbys:
             return "replica"
+        leads = "primary" if server.primary else "standby_leader"
         published = known.held is not None and known.record is not None and known.record.address == own.address
-        return "primary" if published else None
+        return leads if published else None
 
     def check(self) -> None:
         """Called with each decision."""

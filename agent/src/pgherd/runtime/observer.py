@@ -78,7 +78,9 @@ class Prober:
     def due(self) -> float | None:
         """Boot time of the next proof: shortly before the next renewal; None while none is needed."""
         held, server = self._state.knowledge.held, self._state.server
-        if held is None or server is None or server.process is not Process.RUNNING or not server.primary:
+        if held is None or server is None or server.process is not Process.RUNNING:
+            return None
+        if not server.primary and not self._state.leads_standbys:
             return None
         loop_wait = self._state.configuration.loop_wait
         due = held.t0 + loop_wait - min(0.5, loop_wait / 4)

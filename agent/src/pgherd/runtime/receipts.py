@@ -115,9 +115,11 @@ class Receipts:
         if action.kind is WriteKind.TAKE:
             self._take(action, before, record, reason)
         elif self._open is not None and action.kind is WriteKind.RENEW and record.address is not None:
-            receipt = msgspec.structs.replace(self._open, first_write=wall())
+            follows = record.holder is not None and record.holder.standby
+            receipt = self._open if follows else msgspec.structs.replace(self._open, first_write=wall())
             self._keep(None)
-            self._log.info("receipt", "the new primary is writable and published", receipt=receipt)
+            what = "the standby leader follows" if follows else "the new primary is writable"
+            self._log.info("receipt", f"{what} and is published", receipt=receipt)
             self.complete.put_nowait(receipt)
         elif self._open is not None and action.kind is not WriteKind.RENEW:
             self._keep(None)

@@ -67,7 +67,7 @@ class Slots:
 
     def _source(self, orders: SlotOrders) -> Source | None:
         record = self._state.knowledge.record
-        if orders.primary or record is None or record.leader is None:
+        if orders.primary or record is None or record.leader in (None, self._state.identity.member):
             return None
         try:
             return self._tasks.source(record.leader)

@@ -20,6 +20,7 @@ from pgherd.model.request import Asked
 from pgherd.model.server import Health, Process, Server
 from pgherd.model.settings import Configuration, Identity, InvalidSetting, Settings, read_configuration
 from pgherd.model.slots import SlotsSeen
+from pgherd.model.standby import RemoteSeen
 from pgherd.model.synchronous import Enforced
 from pgherd.model.tags import published
 from pgherd.model.view import Failure, Task, TaskKind, View, forgiven
@@ -85,6 +86,7 @@ class State:
         self.barred_nonce = cut_off.remembered(settings)  # upkeep.Following
         self.starts = 0  # observer: how often it was seen not running, so that no proof outlives its server
         self.enforced: Enforced | None = None  # synchronous; observer takes it back
+        self.remote: RemoteSeen | None = None  # remote
         self.health: Health | None = None  # observer.Prober
         self.answers: dict[str, Answer] = {}  # peers
         self.task: Task | None = None  # tasks
@@ -119,6 +121,13 @@ class State:
         }  # fmt: skip
         return tuple(what for what, value in seen.items() if value is None)
 
+    @property
+    def leads_standbys(self) -> bool:
+        """It holds the lease as a standby leader."""
+        known = self.knowledge
+        held = known.held is not None and known.record is not None
+        return held and known.record is not None and known.record.holder is not None and known.record.holder.standby
+
     def own_pod(self) -> PodSeen | None:
         return next((seen for seen in self.pods or () if seen.pod.uid == self.identity.uid), None)
 
@@ -148,10 +157,11 @@ class State:
         self.decide.ring()
 
     def saw_server(self, server: Server, now: float) -> None:
-        """`stopped_since` is the moment when a running primary was first seen dead."""
+        """`stopped_since` is the moment when a server that ran was first seen dead."""
         before = self.server
-        dead = server.process in (Process.STOPPED, Process.CRASHED)
-        if dead and before is not None and before.primary:
+        down = (Process.STOPPED, Process.CRASHED)
+        dead = server.process in down
+        if dead and before is not None and before.process not in down:
             self.stopped_since = now
         elif not dead:
             self.stopped_since = None
@@ -295,5 +305,6 @@ class State:
             cut_off=self.cut_off,
             barred_nonce=self.barred_nonce,
             told_to_stop=self.told_to_stop,
+            remote=self.remote,
             death_seen=self._death_seen(now),
         )

@@ -25,10 +25,10 @@ FRESH = 0.1
 """Seconds: an answer rests on a look at PostgreSQL that is no older (elections compare positions)."""
 
 
-def role(server: Server) -> str:
+def role(server: Server, leads_standbys: bool = False) -> str:
     if server.process is not Process.RUNNING:
         return "none"
-    return "primary" if server.primary else "replica"
+    return "primary" if server.primary else "standby_leader" if leads_standbys else "replica"
 
 
 class Status:
@@ -46,7 +46,7 @@ class Status:
             member=state.identity.member,
             uid=state.identity.uid,
             state=state.task.kind.value if state.task else server.process.value,
-            role=role(server),
+            role=role(server, state.leads_standbys),
             system_identifier=server.system_identifier,
             incarnation=server.incarnation,
             has_data=server.data.value != "empty",

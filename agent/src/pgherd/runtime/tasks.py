@@ -33,6 +33,7 @@ from pgherd.model.position import Position
 from pgherd.model.server import Process
 from pgherd.model.settings import Configuration
 from pgherd.model.slots import slot_name
+from pgherd.model.standby import REMOTE
 from pgherd.model.view import Task, TaskKind
 from pgherd.postgres.source import Source
 from pgherd.runtime import hooks
@@ -98,14 +99,31 @@ class Tasks:
         await self._observe()
 
     def source(self, member: str | None) -> Source | None:
-        """Where to stream from. Raises NoSource when that member has no address."""
+        """Where to stream from: a member, or REMOTE. Raises NoSource when it has no address."""
         if member is None:
             return None
+        if member == REMOTE:
+            return self._remote()
         pods = (seen.pod for seen in self._state.pods or () if seen.pod.member == member)
         address = next((pod.address for pod in pods if pod.address), None)
         if address is None:
             raise NoSource(f"{member} has no pod with an address")
-        return Source(member, address, self._state.settings.postgres.port, slot_name(self._state.identity.member))
+        postgresql = self._state.configuration.postgresql
+        delay = str(lower(postgresql.parameters).get("recovery_min_apply_delay", ""))
+        port, slot = self._state.settings.postgres.port, slot_name(self._state.identity.member)
+        return Source(member, address, port, slot, postgresql.restore_command, recovery_min_apply_delay=delay)
+
+    def _remote(self) -> Source:
+        """What `standby_cluster` names. Raises NoSource when it was taken away meanwhile."""
+        configuration = self._state.configuration
+        standby = configuration.standby_cluster
+        if standby is None:
+            raise NoSource("standby_cluster is not in the configuration any more")
+        return Source(
+            REMOTE, standby.host, standby.port, standby.primary_slot_name,
+            standby.restore_command or configuration.postgresql.restore_command, standby.archive_cleanup_command,
+            str(standby.recovery_min_apply_delay), standby.sslmode,
+        )  # fmt: skip
 
     async def close(self) -> None:
         """Leave what runs to the fence: it kills the half-done before the next agent starts."""

@@ -14,6 +14,7 @@ from pgherd.model.actions import CutOff, Follow, SetInitialize
 from pgherd.model.server import Process
 from pgherd.model.settings import Configuration, InvalidSetting
 from pgherd.model.tags import on
+from pgherd.postgres.source import Source
 from pgherd.runtime import cut_off
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.ports import Clock, Postgres
@@ -73,12 +74,13 @@ class Role:
             self._wake.ring()
 
     def wanted(self) -> str | None:
-        """`primary` (or what `kubernetes.primary_role` says) once the address is published, `replica` for a running
-        standby (`noloadbalance` where its tag says so: the replicas' Service does not select it), else no opinion."""
+        """`primary` (or what `kubernetes.primary_role` says) once the address is published, also of a standby leader;
+        `replica` for a running standby (`noloadbalance` where its tag says so: the replicas' Service does not select
+        it), else no opinion."""
         server, known = self._state.server, self._state.knowledge
         if server is None or server.process is not Process.RUNNING:
             return None
-        if not server.primary:
+        if not server.primary and not self._state.leads_standbys:
             own = self._state.tags.get(self._state.identity.member, {})
             return "noloadbalance" if on(own, "noloadbalance") else "replica"
         published = known.record is not None and known.record.address == self._state.identity.address
@@ -107,7 +109,7 @@ class Following:
         self._state, self._server, self._tasks, self._log = state, server, tasks, log
         self._trouble = Changing(log, "warning", "follow")
         self._task: asyncio.Task[None] | None = None
-        self._address: tuple[str, str] | None = None
+        self._pointed: Source | None = None
 
     def order(self, action: Follow | CutOff) -> None:
         if self._task is not None and not self._task.done():
@@ -139,7 +141,7 @@ class Following:
             source = self._tasks.source(member)
             async with asyncio.timeout(10.0):
                 await self._server.follow(source, self._state.configuration)
-            self._address = (source.member, source.address) if source else None
+            self._pointed = source
             self._log.info("follow", f"following {member or 'nobody'}")
             self._trouble("")
         except NoSource as error:
@@ -151,7 +153,8 @@ class Following:
         self._state.look.ring()
 
     def check(self) -> None:
-        """Called with each decision: the followed pod may have come back with another address."""
+        """Called with each decision: the followed pod may have come back with another address, and how the remote
+        primary is reached, or `restore_command`, may have changed."""
         server = self._state.server
         if server is None or server.primary or server.process is not Process.RUNNING or server.following is None:
             return
@@ -161,7 +164,7 @@ class Following:
             source = self._tasks.source(server.following)
         except NoSource:
             return
-        if source is not None and (source.member, source.address) != self._address:
+        if source is not None and source != self._pointed:
             self.order(Follow(server.following))
 
 

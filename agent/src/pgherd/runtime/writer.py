@@ -85,6 +85,8 @@ class Writer:
             timeline=record.holder.timeline if record.holder else 0,
             writable=record.holder.writable if record.holder else 0,
             pause=record.pause,
+            standby=record.holder.standby if record.holder else False,
+            highest=record.holder.highest if record.holder else 0,
             serial=before.serial + 1,
         )
         acquired = now if action.kind is WriteKind.TAKE else before.acquire_time
