@@ -94,6 +94,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_service_type": "ClusterIP",
     "postgres_shared_memory_size": "256Mi",
     "postgres_slots": {},
+    "postgres_standby": {},
     "postgres_storage_class": "",
     "postgres_supplemental_groups": [],
     "postgres_synchronous_mode": False,

@@ -14,6 +14,7 @@ from .hooks import hook_timeout, hooks
 from .methods import clone_methods
 from .parameters import parameter_problem
 from .replication_slots import slots
+from .standby import standby_cluster
 from .synchronous import synchronous_problem
 from .timing import timing_problem
 
@@ -49,6 +50,7 @@ def dynamic_configuration(values: Mapping[str, Any], problems: Problems) -> dict
             problems.add(f"postgres_parameters.{name}", value, refusal)
     result["hook_timeout"] = hook_timeout(values, problems)
     result |= slots(values, problems)
+    result |= standby_cluster(values["postgres_standby"], problems)
     rules = {each: problems.sequence(f"postgres_{each}", values[f"postgres_{each}"]) for each in ("pg_hba", "pg_ident")}
     for each, lines in rules.items():
         for line in lines:

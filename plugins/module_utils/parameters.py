@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from .standby import command_problem
+
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_$]*(\.[a-zA-Z_][a-zA-Z0-9_$]*)?")
 _OWNED = frozenset(
     {
         "archive_command", "archive_library", "archive_mode", "cluster_name", "config_file", "data_directory",
         "external_pid_file", "hba_file", "hot_standby", "ident_file", "listen_addresses", "log_file_mode",
         "logging_collector", "password_encryption", "port", "primary_conninfo", "primary_slot_name",
-        "promote_trigger_file", "recovery_min_apply_delay", "restore_command", "ssl", "synchronous_standby_names",
+        "promote_trigger_file", "recovery_min_apply_delay", "ssl", "synchronous_standby_names",
         "unix_socket_directories", "unix_socket_group", "unix_socket_permissions", "wal_log_hints",
     }
 )  # fmt: skip
@@ -31,6 +33,8 @@ def parameter_problem(name: str, value: Any) -> str | None:
         return "wal_level is always logical"
     if lower in _OWNED or (lower.startswith(_OWNED_PREFIXES) and lower not in _FREE):
         return "pgherd sets this parameter itself; remove it"
+    if lower == "restore_command":
+        return command_problem(value)
     if isinstance(value, (dict, list)) or value is None:
         return "must be a number, a text or true/false"
     return None

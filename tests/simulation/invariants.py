@@ -158,7 +158,7 @@ class Checks:
         self._renewed = world.now
         if data is not None and self.system is not None and data.system != self.system:
             self._fail(f"S6 {who} holds the lease with data of system {data.system}, the cluster is {self.system}")
-        if after.address is not None and after.holder.standby:
+        if after.holder.standby and (after.address is not None or after.holder.writable == 0):
             self._follows(who, after)
         elif after.address is not None and (before is None or _published(before) != _published(after)):
             self._publishing(who, after)
@@ -240,8 +240,11 @@ class Checks:
         """
         assert after.holder is not None
         data = self._cluster.members[who].volume.data
-        if data is None:
-            return  # it was lost since this was decided
+        if after.holder.writable == 0 and after.sync is None:
+            self._published = self._acked = None  # said before the data are replaced
+            self._inherits = False
+        if data is None or after.holder.writable == 0:
+            return
         self.system = self.system or data.system
         found = [branch for branch in data.line if branch.timeline == after.holder.writable]
         if found and after.holder.writable == after.holder.timeline:
@@ -290,7 +293,7 @@ class Checks:
 
     def started(self, member: str, data: Data, writable: bool, source: str | None) -> None:
         """S5: nobody starts to follow a primary whose line it is not on."""
-        if writable or source is None:
+        if writable or source in (None, REMOTE):
             return
         container = self._cluster.members[source].container
         instance = container.fence.instance if container else None

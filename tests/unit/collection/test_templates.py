@@ -122,7 +122,7 @@ def test_certificates_are_where_the_settings_say() -> None:
     (projected,) = [each["projected"] for each in pod["volumes"] if "projected" in each]
     assert projected["defaultMode"] == 0o440
     files = {item["path"] for source in projected["sources"] for item in source["secret"]["items"]}
-    assert files == {f"{folder}{name}" for folder in ("", "replication/", "rest/")
+    assert files == {f"{folder}{name}" for folder in ("", "replication/", "rest/", "remote/")
                      for name in ("tls.crt", "tls.key", "ca.crt")}  # fmt: skip
 
 

@@ -25,6 +25,8 @@ class Against(enum.Enum):
 class Found(msgspec.Struct, frozen=True):
     verdict: Against
     text: str = ""
+    asked: bool = True
+    """It was asked since the own WAL stands still; else its word is to come."""
 
 
 def against(view: View) -> Found:
@@ -35,17 +37,18 @@ def against(view: View) -> Found:
     if not wanted.host:
         return Found(Against.NO_HOST)
     if seen is None or seen.of != wanted:
-        return Found(Against.UNKNOWN, f"{wanted.shown} was not asked yet")
+        return Found(Against.UNKNOWN, f"{wanted.shown} was not asked yet", asked=False)
+    since = view.stalled_since is not None and seen.asked >= view.stalled_since
     if seen.line is None:
-        return Found(Against.UNKNOWN, f"{wanted.shown} does not answer: {seen.why}")
+        return Found(Against.UNKNOWN, f"{wanted.shown} does not answer: {seen.why}", since)
     line = seen.line
     if server.system_identifier not in (None, line.system_identifier):
         text = f"system identifier {line.system_identifier} of {wanted.shown} is not {server.system_identifier} (S6)"
         return Found(Against.FOREIGN, text)
     if server.streaming or server.position is None:
         return Found(Against.FITS)
-    if view.stalled_since is None or seen.asked < view.stalled_since:
-        return Found(Against.UNKNOWN, f"{wanted.shown} was not asked since the own WAL stands still")
+    if not since:
+        return Found(Against.UNKNOWN, f"{wanted.shown} was not asked since the own WAL stands still", asked=False)
     why = diverged(view, line)
     return Found(Against.DIVERGED, f"{why} of {wanted.shown}") if why else Found(Against.FITS)
 

@@ -19,6 +19,7 @@ from pgherd.decide import (
 from pgherd.model.actions import Action, Decision, Kill, Reason
 from pgherd.model.knowledge import deadline, holds
 from pgherd.model.server import Process
+from pgherd.model.standby import REMOTE
 from pgherd.model.view import TaskKind, View
 
 
@@ -51,6 +52,9 @@ def ordinary(view: View, now: float) -> Decision:
         return unsafe(view, "crashed", "PostgreSQL died; what is left of it is killed before anything else")
     if view.task and view.task.kind is TaskKind.INITIALISE:
         return Decision((Kill(),), Reason("initialise-stopped", "the lease was lost while initialising (S7)"))
+    if view.task and view.task.kind is TaskKind.CLONE and view.task.target == REMOTE:
+        text = "the lease was lost while the remote primary was copied"
+        return Decision((Kill(),), Reason("initialise-stopped", text))
     others = election.decide(view, now) or asked.also(view, follower.decide(view, now), now)
     return maintenance.restrain(view, others)
 

@@ -355,6 +355,10 @@ def found_new(view: View, record: Lease, way: Opening, holders: list[MemberStatu
     if holders:
         text = f"{holders[0].member} has data: it goes first"
         return Decision((PollPeers(),), Reason("bootstrap-waits", text), now + 1.0)
+    copying = [status.member for status in compare.answers(view, way.since) if status.state == TaskKind.CLONE.value]
+    if copying:
+        text = f"{copying[0]} copies a remote primary: it will have data, or say that it has none"
+        return Decision((PollPeers(),), Reason("bootstrap-waits", text), now + 0.5)
     if record.holder is not None and record.holder.writable > 0:
         text = f"this cluster was writable on timeline {record.holder.writable}, and no volume has data any more"
         return Decision((), Reason("data-gone", f"{text}: a person must decide (S7)"), now + 60.0)

@@ -31,10 +31,13 @@ from pgherd.model.actions import (
     WriteLease,
 )
 from pgherd.model.knowledge import WriteKind, renewed_at
-from pgherd.model.lease import Lease
+from pgherd.model.lease import Holder, Lease
 from pgherd.model.server import Data, Process
 from pgherd.model.standby import REMOTE, StandbyCluster
 from pgherd.model.view import TaskKind, View, again
+
+WORD = 3.0
+"""Seconds that a start waits for the remote primary's word; then it is one of a standby of nobody, for reads."""
 
 
 def decide(view: View, now: float) -> Decision:
@@ -72,7 +75,7 @@ def lead(view: View, record: Lease, wanted: StandbyCluster, now: float) -> Decis
     if server.process is Process.CRASHED:
         return Decision((Kill(), *keep), Reason("crashed", "PostgreSQL died"), holder.soon(view, now))
     if server.data is Data.HALF_REWOUND:
-        return copied(view, wanted, "pg_rewind did not end", keep, now, replace=True)
+        return replaced(view, record, wanted, "pg_rewind did not end", keep, now)
     if server.data is not Data.PRESENT:
         text = f"the volume holds no usable data ({server.data.value})"
         return holder.give_up(view, record, "data-lost", text)
@@ -129,15 +132,18 @@ def stopped(view: View, record: Lease, wanted: StandbyCluster, now: float) -> De
     if space.full(server) and space.roomy(view, record):
         return holder.give_up(view, record, "volume-full", space.said(server, better=True))
     found = against(view)
+    still = now - (view.stalled_since if view.stalled_since is not None else now)
+    if found.verdict is Against.UNKNOWN and not found.asked and still < WORD:
+        return Decision(keep, Reason("remote-asked", f"before a start: {found.text}"), now + 0.2)
     if found.verdict is Against.DIVERGED:
-        return rejoin(view, wanted, found.text, keep, now)
+        return rejoin(view, record, wanted, found.text, keep, now)
     failed = holder.tried(view, TaskKind.START)
     if len(failed) >= follower.STARTS:
         if holder.successor(view, record) is not None:
             text = f"PostgreSQL does not start: {failed[-1].error}"
             return holder.give_up(view, record, "restart-failed", text)
         if wanted.host:
-            return copied(view, wanted, f"PostgreSQL does not start: {failed[-1].error}", keep, now, replace=True)
+            return replaced(view, record, wanted, f"PostgreSQL does not start: {failed[-1].error}", keep, now)
     if failed and now < again(failed):
         text = f"trying again: {failed[-1].error}"
         return Decision(keep, Reason("start-failed", text), min(holder.soon(view, now), again(failed)))
@@ -156,8 +162,36 @@ def whom(view: View, wanted: StandbyCluster, verdict: Against) -> str | None:
     return None
 
 
-def rejoin(view: View, wanted: StandbyCluster, why: str, keep: tuple[Action, ...], now: float) -> Decision:
+def left_behind(view: View, record: Lease, why: str, now: float) -> Decision | None:
+    """Before the own data are replaced the lease says so: what was written and acknowledged here, and the remote
+    primary lacks, counts for no promotion any more (S2, S3). None once that is confirmed."""
+    mark = record.holder
+    assert mark is not None
+    if mark.writable == 0 and record.sync is None:
+        return None
+    new = msgspec.structs.replace(mark, writable=0, highest=highest(mark))
+    write = WriteLease(WriteKind.RENEW, msgspec.structs.replace(holder.fresh(view, record, now), holder=new, sync=None))
+    text = f"{why}: the lease says first that the own line is left"
+    return Decision(() if view.writing else (write,), Reason("line-left", text), now + 0.1)
+
+
+def highest(mark: Holder) -> int:
+    return max(mark.highest, mark.timeline, mark.writable)
+
+
+def replaced(
+    view: View, record: Lease, wanted: StandbyCluster, why: str, keep: tuple[Action, ...], now: float
+) -> Decision:
+    return left_behind(view, record, why, now) or copied(view, wanted, why, keep, now, replace=True)
+
+
+def rejoin(
+    view: View, record: Lease, wanted: StandbyCluster, why: str, keep: tuple[Action, ...], now: float
+) -> Decision:
     """The ladder of every rejoin, against the remote primary (S5): each rung once, divergent WAL aside first."""
+    left = left_behind(view, record, why, now)
+    if left is not None:
+        return left
     tried = [each for each in view.failures if (each.kind, each.target) == (TaskKind.REWIND, REMOTE)]
     if view.configuration.postgresql.use_pg_rewind and not tried:
         return Decision((Rewind(REMOTE), *keep), Reason("rewind", why), holder.soon(view, now))
@@ -217,7 +251,7 @@ def published(view: View, record: Lease) -> Lease:
         standby=True,
         timeline=position.timeline,
         writable=position.timeline if known else mark.writable,
-        highest=max(mark.highest, mark.timeline, mark.writable),
+        highest=highest(mark),
     )
     # The set binds until what it acknowledged is the remote primary's (S3).
     return msgspec.structs.replace(record, address=view.address, holder=new, sync=None if follows else record.sync)

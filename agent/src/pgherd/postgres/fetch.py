@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-LIMIT = 300.0
+LIMIT = 60.0
 """Seconds for one file."""
 STEP = 0.02
 

@@ -25,6 +25,7 @@ CHANGES = ("switchover", "failover", "in_place")
 
 RUNNING = ("primary", "standby_leader", "replica")
 
+
 class Now(msgspec.Struct, frozen=True):
     """What was known at one instant."""
 
