@@ -251,7 +251,7 @@ def published(view: View, record: Lease) -> Lease:
         standby=True,
         timeline=position.timeline,
         writable=position.timeline if known else mark.writable,
-        highest=highest(mark),
+        highest=max(highest(mark), position.timeline),
     )
     # The set binds until what it acknowledged is the remote primary's (S3).
     return msgspec.structs.replace(record, address=view.address, holder=new, sync=None if follows else record.sync)
