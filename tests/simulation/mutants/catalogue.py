@@ -6,6 +6,7 @@ A patch is text that must occur exactly once: when shipped code moves, the mutan
 from __future__ import annotations
 
 from tests.simulation.mutants.mutant import Mutant, Patch
+from tests.simulation.mutants.standby import STANDBY_MUTANTS
 from tests.simulation.mutants.synchronous import SYNCHRONOUS_MUTANTS
 
 LOCK, KNOWLEDGE, ELECTION = "runtime/lock.py", "model/knowledge.py", "decide/election.py"
@@ -201,15 +202,22 @@ MUTANTS = (
             Patch(
                 ELECTION,
                 "unfit",
-                "    writable = record.holder.writable if record.holder else 0\n",
-                "    return None\n    writable = 0\n",
+                "    # Who only follows another cluster's primary is asked",
+                "    return None\n    # Who only follows another cluster's primary is asked",
             ),
         ),
     ),
     Mutant(
         "a new timeline is only above the own ones",
         ("S2",),
-        (Patch(COMPARE, "numbers_seen", "    if record.holder:\n        yield record.holder.timeline\n", ""),),
+        (
+            Patch(
+                COMPARE,
+                "numbers_seen",
+                "    if record.holder:\n        yield max(record.holder.timeline, record.holder.highest)\n",
+                "",
+            ),
+        ),
     ),
     Mutant(
         "timelines are compared by number only",
@@ -408,4 +416,5 @@ MUTANTS = (
         ),
     ),
     *SYNCHRONOUS_MUTANTS,
+    *STANDBY_MUTANTS,
 )

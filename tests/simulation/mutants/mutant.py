@@ -20,3 +20,5 @@ class Mutant:
     invariants: tuple[str, ...]
     """Any of these must be what fails."""
     patches: tuple[Patch, ...]
+    standby: bool = False
+    """Tried on a standby cluster."""

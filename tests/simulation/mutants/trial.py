@@ -60,6 +60,7 @@ def attempt(mutant: Mutant, seeds: int, first: int = 0) -> Verdict:
             "--safety",
             "--stop",
             ",".join(mutant.invariants),
+            *(["--standby"] if mutant.standby else []),
         ]
         environment = {**os.environ, "PYTHONPATH": str(copy)}
         done = subprocess.run(

@@ -74,6 +74,16 @@ def test_one_that_hangs_stands_aside_with_all_that_it_started(layout: Layout, tm
     assert not children(process, mark)
 
 
+def test_an_archive_that_hung_is_not_waited_for_again_at_once(layout: Layout, tmp_path: Path) -> None:
+    """On the way to another source one history after the other is asked for."""
+    fetching.turn(layout)
+    began = time.monotonic()
+    assert fetch.fetch(str(layout.fetching), "sleep 600") == 1
+    assert time.monotonic() - began < fetch.LIMIT / 2
+    assert fetch.fetch(str(layout.fetching), f"touch {tmp_path}/well") == 0
+    assert not (layout.fetching / "sick").exists()
+
+
 def test_it_ends_with_whoever_waits_for_it(layout: Layout, tmp_path: Path) -> None:
     process, mark = hanging(layout, tmp_path)
     os.kill(process.pid, signal.SIGKILL)

@@ -2,8 +2,10 @@
 
 The startup process waits for this program and looks at nothing else meanwhile: neither at a promotion nor at a reload.
 So it ends with 1 ("there is no such file") within a moment when `stop` exists, when `turn` changed since it began, or
-after a bound, and takes the command and its children with it. Nobody signals it from outside: PostgreSQL would take its
-death by a signal for its own order to stop. Only the standard library, imported sparingly: it runs for every segment.
+after a bound, and takes the command and its children with it. On its way to another source PostgreSQL asks for one file
+of history after the other: for a while after a fetch was given up (`sick`) each of them gets only a second.
+Nobody signals it from outside: PostgreSQL would take its death by a signal for its own order to stop. Only the standard
+library, imported sparingly: it runs for every segment.
 """
 
 from __future__ import annotations
@@ -15,6 +17,10 @@ import time
 
 LIMIT = 60.0
 """Seconds for one file."""
+SHORT = 1.0
+"""The same while the archive is known to hang."""
+SICK = 10.0
+"""Seconds after which it may have recovered."""
 STEP = 0.02
 
 
@@ -28,7 +34,9 @@ def changed(path: str) -> int:
 
 def fetch(folder: str, command: str, limit: float = LIMIT) -> int:
     """The command's outcome: 0, or 1 for whatever else happens."""
-    stop, turn = f"{folder}/stop", f"{folder}/turn"
+    stop, turn, sick = f"{folder}/stop", f"{folder}/turn", f"{folder}/sick"
+    if time.time() - changed(sick) / 1e9 < SICK:
+        limit = min(limit, SHORT)
     began, parent, seen = time.monotonic(), os.getppid(), changed(turn)
     if changed(stop):
         return 1
@@ -39,12 +47,21 @@ def fetch(folder: str, command: str, limit: float = LIMIT) -> int:
     while True:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
+            _unmark(sick)
             return 0 if status == 0 else 1
         late = time.monotonic() - began > limit
         if late or changed(stop) or changed(turn) != seen or os.getppid() != parent:
             _end(child)
-            return 1
+            with open(sick, "w"):  # noqa: PTH123
+                return 1
         time.sleep(STEP)
+
+
+def _unmark(path: str) -> None:
+    try:
+        os.unlink(path)  # noqa: PTH108
+    except OSError:
+        pass
 
 
 def _end(child: int) -> None:

@@ -36,6 +36,7 @@ def go(layout: Layout) -> None:
 
 
 def turn(layout: Layout) -> None:
-    """What is being fetched now is given up: there is another source to ask first."""
+    """What is being fetched now is given up, and what comes next is not waited for: there is another source to ask."""
     layout.fetching.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (layout.fetching / "sick").write_text("")
     (layout.fetching / "turn").write_text("")
