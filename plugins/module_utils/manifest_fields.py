@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .manifest_values import hba_lines, inverted, user_annotations
+from .manifest_values import hba_lines, inverted, standby, user_annotations
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ _BACKUPS = "this version makes no backups"
 _POOLER = "this version has no pooler"
 _MONITORING = "this version has no exporter of its own; the agents' REST API serves metrics"
 _SOURCE = "this version cannot begin from a backup, another cluster or existing volumes"
-_STANDBY = "this version has no standby clusters"
 _GROW = "volumes grow when their declared size grows, never by themselves"
 _CLAIM = "claims are found by size and class only"
 _PLAY = "the play and the agents do this; see docs/operations.md"
@@ -112,7 +111,7 @@ def _patroni() -> Iterator[Field]:
     yield Field(f"{dynamic}.master_start_timeout", "postgres_primary_start_timeout")
     yield Field(f"{dynamic}.master_stop_timeout", "postgres_primary_stop_timeout")
     yield Field(f"{dynamic}.pause", harmless=(False,), reason="pause a cluster with `pgherd pause`")
-    yield Field(f"{dynamic}.standby_cluster", reason=_STANDBY)
+    yield Field(f"{dynamic}.standby_cluster", "postgres_standby")
     yield Field(f"{dynamic}.check_timeline", harmless=(True, False), reason="must be true or false")
     yield Field(f"{dynamic}.postgresql.parameters", "postgres_parameters", rank=1)
     yield Field(f"{dynamic}.postgresql.pg_hba", "postgres_pg_hba", rank=2)
@@ -128,9 +127,7 @@ def _apart() -> Iterator[Field]:
     yield Field("spec.monitoring", reason=_MONITORING)
     yield Field("spec.instrumentation", reason=_MONITORING)
     yield Field("spec.dataSource", reason=_SOURCE)
-    yield Field("spec.standby.enabled", harmless=(False,), reason=_STANDBY)
-    for name in ("host", "port", "repoName"):
-        yield Field(f"spec.standby.{name}", reason=_STANDBY)
+    yield Field("spec.standby", "postgres_standby", convert=standby, rank=1)
     yield Field(
         "spec.databaseInitSQL", reason="this version runs no SQL of yours; give the users what they need to do it"
     )

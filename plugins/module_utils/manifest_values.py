@@ -24,6 +24,15 @@ def user_annotations(value: Any) -> Any:
     return {name: each for name, each in value.items() if name != APPLIED and not str(name).startswith(PGO_PREFIX)}
 
 
+def standby(value: Any) -> Any:
+    """Whom to follow; nothing of it once it is promoted (`enabled: false`)."""
+    if not isinstance(value, Mapping):
+        return value
+    if value.get("enabled", True) is False:
+        return {}
+    return {name: each for name, each in value.items() if name != "enabled"}
+
+
 def hba_lines(value: Any) -> Any:
     """Structured rules as lines of pg_hba.conf, in order; they match every address, as PGO's do."""
     if not isinstance(value, Sequence) or isinstance(value, str):

@@ -72,6 +72,7 @@ def test_every_field_that_is_taken_over_arrives_unchanged() -> None:
     assert problems.texts == []
     taken = {re.sub(r"\[\d+\]", "[]", path) for path in origins.values()}
     aliases = {f"spec.patroni.dynamicConfiguration.master_{name}_timeout" for name in ("start", "stop")}
+    aliases |= {"spec.standby", "spec.patroni.dynamicConfiguration.standby_cluster"}  # test_standby.py
     wanted = {field.path for field in FIELDS.values() if field.target not in ("", READ_ONLY)} - aliases
     # Two fields that add to one variable have one origin each; the last one is kept.
     shared = {"spec.authentication.rules", "spec.patroni.dynamicConfiguration.postgresql.parameters"}
