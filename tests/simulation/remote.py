@@ -21,7 +21,7 @@ SYSTEM = "9000"
 class Remote:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._world = cluster, cluster.world
-        self.up = True
+        self.up = cluster.configured.standby
         self.recovery = False
         """It is a standby itself, of the cluster under test."""
         branch = Branch(cluster.next_branch(), 1, 0)
