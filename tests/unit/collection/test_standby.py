@@ -1,4 +1,4 @@
-"""postgres_standby becomes `standby_cluster` of the dynamic configuration, and a PGO manifest's `standby` becomes it."""
+"""postgres_standby becomes `standby_cluster` of the dynamic configuration; so does what a PGO manifest says of it."""
 
 from __future__ import annotations
 

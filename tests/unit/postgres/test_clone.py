@@ -9,12 +9,12 @@ from tests.unit.postgres.test_making import CONTROL, GOOD, LINE, Stage
 
 from pgherd.model.methods import BASEBACKUP, Method
 from pgherd.model.position import Position
+from pgherd.model.standby import RemoteLine
 from pgherd.postgres import control, incarnation, remote
 from pgherd.postgres.clone import clone
 from pgherd.postgres.control import ControlData
 from pgherd.postgres.errors import PostgresError, WouldDestroy
 from pgherd.postgres.layout import Layout
-from pgherd.postgres.remote import Line
 
 SEGMENT = "000000010000000000000001"
 
@@ -24,7 +24,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     async def read(layout: Layout, directory: Path) -> ControlData | None:
         return CONTROL
 
-    async def line(conninfo: str, standby: bool = False) -> Line:
+    async def line(conninfo: str) -> RemoteLine:
         return LINE
 
     monkeypatch.setattr(control, "read", read)
@@ -79,8 +79,8 @@ async def test_when_all_fail_each_one_has_said_why_and_the_old_data_are_there(st
 async def test_a_copy_that_is_not_the_leaders_makes_room_for_the_next(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def line(conninfo: str, standby: bool = False) -> Line:
-        return Line("43", 3, LINE.history)
+    async def line(conninfo: str) -> RemoteLine:
+        return RemoteLine("43", 3, LINE.history, 0)
 
     monkeypatch.setattr(remote, "line", line)
     await copied(stage, method(stage, "strange", GOOD), BASEBACKUP)

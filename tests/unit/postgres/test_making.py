@@ -14,17 +14,17 @@ from pgherd.model.methods import Method
 from pgherd.model.position import Ancestor, Position
 from pgherd.model.server import Data
 from pgherd.model.settings import PostgresSettings, Settings
+from pgherd.model.standby import RemoteLine
 from pgherd.postgres import control, replace
 from pgherd.postgres.control import ControlData
 from pgherd.postgres.errors import PostgresError, ToolFailed
 from pgherd.postgres.layout import Layout
 from pgherd.postgres.making import Making, by_program, check_line, vacated
 from pgherd.postgres.observe import Observer
-from pgherd.postgres.remote import Line
 from pgherd.postgres.run import LARGEST, run
 
 CONTROL = ControlData("42", "shut down", Position(2, 500), None, 16 << 20)
-LINE = Line("42", 3, (Ancestor(1, 100), Ancestor(2, 600)))
+LINE = RemoteLine("42", 3, (Ancestor(1, 100), Ancestor(2, 600)), 0)
 GOOD = """mkdir -p "$PGDATA/pg_wal" "$PGDATA/pg_replslot/old"
 touch "$PGDATA/postmaster.pid"
 echo 17 > "$PGDATA/PG_VERSION" """
