@@ -74,6 +74,11 @@ def run(seed: int, trace: bool = False, standby: bool = False) -> Outcome:
     )
 
 
+def follows_sometimes(cluster: Cluster) -> bool:
+    """Whether it ever was a standby cluster."""
+    return cluster.remote.up or cluster.configured.standby
+
+
 def _story(world: World, cluster: Cluster, faults: Faults, happened: list[str]) -> None:
     cluster.start()
     # Trouble during the start; that of a standby cluster has a plan of its own.
@@ -92,7 +97,8 @@ def _story(world: World, cluster: Cluster, faults: Faults, happened: list[str]) 
     for _ in range(world.random.randint(1, 6)):
         world.at(begin + world.between(0.0, TROUBLE), strike)
     world.run(begin + TROUBLE + 21.0, lambda: False)
-    end = world.now + PEACE
+    # The leader of standbys may have to wait for two minutes before it is copied anew, and then its standbys, too.
+    end = world.now + PEACE * (2 if follows_sometimes(cluster) else 1)
     world.run(end, lambda: faults.person or cluster.checks.settled())
     if faults.person:
         world.run(world.now + 40.0, lambda: False)  # only safety is asked for

@@ -127,6 +127,7 @@ def at_rest(**changes: Any) -> Any:
             {"server": following(streaming=False, position=Position(2, 9500)), "remote": seen(asked=NOW - 2)},
             "remote-silent", None,
         ),
+        ({"server": following(streaming=False), "stalled_since": NOW - 500}, "remote-diverged", Stop(60)),
         ({"server": following(cramped=("max_connections 60 < 130",))}, "parameters-restart", Stop(60)),
     ],
 )  # fmt: skip

@@ -10,6 +10,9 @@ from pgherd.model.position import fork, format_lsn, parted
 from pgherd.model.standby import RemoteLine
 from pgherd.model.view import View
 
+STALLED = 120.0
+"""Seconds without a byte from a remote primary that answers and has more."""
+
 
 class Against(enum.Enum):
     NO_HOST = "no host"
@@ -68,4 +71,9 @@ def diverged(view: View, line: RemoteLine) -> str:
         return f"{position} is not in the history, {there},"
     if position.timeline == line.timeline and position.lsn > line.lsn:
         return f"{position} is ahead, {there},"
+    assert view.stalled_since is not None and view.remote is not None
+    still = view.remote.asked - view.stalled_since
+    if still > STALLED and line.lsn > position.lsn:
+        # It recycled what this server lacks, or its line only looks the same: promoted at the same place.
+        return f"no WAL came for {still:.0f} s, {there},"
     return ""
