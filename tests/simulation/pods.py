@@ -137,6 +137,9 @@ class SimPods:
     async def annotate(self, name: str, annotation: str, text: str, limit: float) -> None:
         await self._client.request("annotate", lambda: self._client.store.annotated(name, text), limit)
 
+    async def poolers(self, limit: float) -> dict[str, str]:
+        return {}
+
 
 def _uid(item: ApiPod) -> str:
     return (item.metadata.uid or "") if item.metadata else ""

@@ -245,10 +245,11 @@ class SimPostgres:
         assert data is not None
         return data
 
-    async def stop(self, limit: float, checkpoint: float = 0.0, /) -> None:
+    async def settle(self, limit: float, /) -> None:
+        await self._takes(0.01, 1.0)
+
+    async def stop(self, limit: float, /) -> None:
         instance = self._fence.instance
-        if checkpoint:
-            await self._takes(0.01, 1.0)
         if instance is not None:
             instance.stopping = True
             if instance.promoting and instance.recovery:

@@ -99,6 +99,14 @@ def test_hba_puts_ours_first() -> None:
         render.pg_hba_conf(Configuration(postgresql=PostgresConfiguration(pg_hba=("a\nb",))), mapped=False)
 
 
+def test_a_pooler_logs_in_with_its_certificate_to_one_database_and_nowhere_else() -> None:
+    lines = render.pg_hba_conf(Configuration(), mapped=False, pooler=True).splitlines()
+    rules = [line for line in lines if "pgherd_pooler" in line]
+    assert rules == ["hostssl postgres pgherd_pooler all cert", "host all pgherd_pooler all reject"]
+    assert lines.index(rules[-1]) < len(lines) - 1, "before the rules for everybody"
+    assert "pooler" not in "".join(render.pg_hba_conf(Configuration(), mapped=False))
+
+
 def test_a_reload_leaves_alone_whom_it_follows(tmp_path: Path) -> None:
     given = settings(tmp_path)
     layout = Layout(given.postgres, str(tmp_path))

@@ -159,8 +159,10 @@ class Authority:
     def write(self, folder: Path, member: str, cluster: str = "demo", **dates: datetime.datetime) -> Path:
         """tls.crt, tls.key and ca.crt of a member."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.DNSName(f"{member}.{cluster}-pods"), x509.DNSName("localhost")]
-        names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+        names: list[x509.GeneralName] = [
+            x509.DNSName(name) for name in (f"{member}.{cluster}-pods", member, "localhost")
+        ]
+        names = [*names, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
 
         def leaf(builder: Any) -> Any:
             usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]

@@ -150,7 +150,10 @@ class FakePostgres:
         await self._do(f"promote {timeline}")
         return Position(timeline, 100)
 
-    async def stop(self, limit: float, checkpoint: float = 0.0, /) -> None:
+    async def settle(self, limit: float, /) -> None:
+        await self._do("settle")
+
+    async def stop(self, limit: float, /) -> None:
         await self._do("stop")
 
     async def kill(self) -> None:

@@ -178,7 +178,15 @@ class Ordering(Stage):
         super().__init__(folder)
         self.server = FakePostgres()
         self.tasks = Tasks(
-            self.state, self.server, self.look, nothing, time.monotonic, self.log, lambda _: None, lambda *_: None
+            self.state,
+            self.server,
+            self.look,
+            nothing,
+            nothing,
+            time.monotonic,
+            self.log,
+            lambda _: None,
+            lambda *_: None,
         )
         self.state.server = standby()
 

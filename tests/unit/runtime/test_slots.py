@@ -25,7 +25,15 @@ class Parts:
         self.bench, self.postgres = Bench(folder), FakePostgres()
         bench = self.bench
         tasks = Tasks(
-            bench.state, self.postgres, nothing, nothing, bench.clock, bench.log, lambda _: None, lambda *_: None
+            bench.state,
+            self.postgres,
+            nothing,
+            nothing,
+            nothing,
+            bench.clock,
+            bench.log,
+            lambda _: None,
+            lambda *_: None,
         )
         self.slots = Slots(bench.state, self.postgres, tasks, bench.clock, bench.log)
         bench.state.server = PRIMARY

@@ -33,7 +33,7 @@ class Stage(Bench):
         self.requirement = Requirement(self.state, self.server, self.log)
         self.looked = 0
         tasks = Tasks(
-            self.state, self.server, self.look, nothing, self.clock, self.log, lambda position: None, lambda *_: None
+            self.state, self.server, self.look, nothing, nothing, self.clock, self.log, lambda _: None, lambda *_: None
         )
         self.following = Following(self.state, self.server, tasks, self.log)
         self.state.saw_pods((PodSeen(Pod("demo-1", "u1", address="10.0.0.2")),))

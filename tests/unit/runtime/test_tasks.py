@@ -12,6 +12,7 @@ from pgherd.kubernetes.store import PodSeen
 from pgherd.model.actions import Clone, Initialise, Kill, Promote, Start, Stop
 from pgherd.model.member import MemberStatus, Pod
 from pgherd.model.position import Position
+from pgherd.model.server import Data, Process, Server
 from pgherd.model.view import TaskKind
 from pgherd.runtime.tasks import Tasks
 
@@ -25,7 +26,7 @@ class Stage(Bench):
         self.writable: list[Position | None] = []
         self.ended: list[tuple[str, str]] = []
         self.tasks = Tasks(
-            self.state, self.server, self.look, self.poll, self.clock, self.log, self.writable.append,
+            self.state, self.server, self.look, self.poll, self.hold, self.clock, self.log, self.writable.append,
             lambda request, error: self.ended.append((request, error)),
         )  # fmt: skip
         self.state.saw_pods((PodSeen(Pod("demo-1", "u1", address="10.0.0.2")),))
@@ -33,6 +34,9 @@ class Stage(Bench):
     async def look(self) -> None:
         assert self.state.task is not None  # PostgreSQL is seen before the task disappears
         self.looks += 1
+
+    async def hold(self) -> None:
+        self.server.calls.append("hold clients")
 
     async def poll(self) -> None:
         self.polls += 1
@@ -139,3 +143,21 @@ async def test_a_standby_that_holds_a_primary_back_is_asked_anew(
     stage.tasks.order(Start(True))
     await stage.settle()
     assert (stage.polls, stage.server.parameters) == (polls, starts_with)
+
+
+@pytest.mark.parametrize(("primary", "held"), [(True, ["hold clients"]), (False, [])])
+async def test_clients_are_held_back_after_the_checkpoint_and_before_the_stop(
+    stage: Stage, primary: bool, held: list[str]
+) -> None:
+    """A checkpoint takes seconds, and they need not wait for it; a standby's clients need not wait at all."""
+    stage.state.server = Server(data=Data.PRESENT, process=Process.RUNNING, primary=primary)
+    stage.tasks.order(Stop(5.0, checkpoint=True))
+    await stage.settle()
+    assert stage.server.calls == ["settle", *held, "stop"]
+
+
+async def test_a_stop_that_cannot_wait_holds_nobody_back(stage: Stage) -> None:
+    stage.state.server = Server(data=Data.PRESENT, process=Process.RUNNING, primary=True)
+    stage.tasks.order(Stop(5.0))
+    await stage.settle()
+    assert stage.server.calls == ["stop"]

@@ -64,6 +64,7 @@ class Memory:
         self.secrets: dict[str, _Cell[SecretSeen | None]] = {}
         self.annotations: dict[tuple[str, str], str] = {}
         self.summaries: list[str] = []
+        self.poolers: dict[str, str] = {}
         self.writes: list[Lease] = []
         self.before_write: Callable[[Lease], StoreError | None] = lambda record: None
 
@@ -150,6 +151,9 @@ class MemoryPods:
     async def annotate(self, name: str, annotation: str, text: str, limit: float) -> None:
         await asyncio.sleep(0)
         self._memory.annotations[name, annotation] = text
+
+    async def poolers(self, limit: float) -> Mapping[str, str]:
+        return self._memory.poolers
 
 
 class MemorySecrets:

@@ -24,6 +24,8 @@ from pgherd.model.member import Death, Pod
 CONTAINER = "database"
 _NO_PROOF = frozenset({"ContainerStatusUnknown", "Unknown"})
 """Reasons that are written without having seen the container end."""
+POOLER = "pgbouncer"
+"""Label `role` of a read-write pooler's pod."""
 GHOSTS = 16
 """Deleted pods whose deaths are remembered."""
 
@@ -128,7 +130,8 @@ class ClusterPods:
     def __init__(self, client: AsyncClient, cluster: str, prefix: str, report: Report) -> None:
         self._client = client
         self._labels = {f"{prefix}cluster": cluster, f"{prefix}data": "postgres"}
-        self._prefix, self._role_label = prefix, f"{prefix}role"
+        self._role_label = f"{prefix}role"
+        self._poolers = {f"{prefix}cluster": cluster, self._role_label: POOLER}
         self._census = Census(self._role_label)
         self._report = report
 
@@ -161,3 +164,12 @@ class ClusterPods:
         body = {"metadata": {"annotations": {annotation: text}}}
         async with asking(f"annotate pod {name}", limit):
             await self._client.patch(ApiPod, name, body, patch_type=PatchType.MERGE)
+
+    async def poolers(self, limit: float) -> Mapping[str, str]:
+        async with asking("list the poolers' pods", limit):
+            pods = [pod async for pod in self._client.list(ApiPod, labels=dict(self._poolers))]
+        return {
+            pod.metadata.name: pod.status.podIP
+            for pod in pods
+            if pod.metadata and pod.metadata.name and pod.status and pod.status.podIP and pod.status.phase == "Running"
+        }

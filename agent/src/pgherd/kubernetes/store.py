@@ -151,6 +151,9 @@ class PodStore(Protocol):
     async def annotate(self, name: str, annotation: str, text: str, limit: float) -> None:
         """Set an annotation of a pod."""
 
+    async def poolers(self, limit: float) -> Mapping[str, str]:
+        """Addresses of the read-write poolers' pods by name, now."""
+
 
 class SecretStore(Protocol):
     """The declared users' Secrets, each by its name: there is no right to look for others."""

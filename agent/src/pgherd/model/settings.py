@@ -63,6 +63,13 @@ class KubernetesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """For process tests; in a pod the service account is used."""
 
 
+class PoolerAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What members must know of the cluster's poolers."""
+
+    rest_port: Port = 8008
+    """Where a pooler's pod is asked to hold its clients back."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cluster: str
     postgres: PostgresSettings
@@ -77,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """By member."""
     bootstrap: Mapping[str, Any] = {}
     """How the data of a new cluster are made (model.methods); empty: initdb. Only its initialiser looks at it."""
+    pooler: PoolerAccess | None = None
+    """None: the cluster has no poolers, and PostgreSQL no role for them."""
 
     @property
     def bootstrap_method(self) -> methods.Method:

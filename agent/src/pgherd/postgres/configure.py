@@ -39,7 +39,7 @@ def texts(
     conf = render.postgresql_conf(settings, layout, configuration, identity.member, slot, source, floor, synchronous)
     return {
         CONF: conf,
-        HBA: render.pg_hba_conf(configuration, mapped=system_user != "postgres"),
+        HBA: render.pg_hba_conf(configuration, system_user != "postgres", settings.pooler is not None),
         IDENT: render.pg_ident_conf(configuration, system_user),
     }
 

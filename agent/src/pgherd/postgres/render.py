@@ -19,6 +19,7 @@ from pgherd.postgres.layout import Layout
 from pgherd.postgres.source import Source
 
 REPLICATION_USER = "pgherd_replication"
+POOLER_USER = "pgherd_pooler"
 LEAST_SENDERS = 10
 SPARE_SLOTS = 4
 """For slots that users make themselves, pg_basebackup and the like."""
@@ -204,7 +205,7 @@ def _quoted(value: Any) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def pg_hba_conf(configuration: Configuration, mapped: bool) -> str:
+def pg_hba_conf(configuration: Configuration, mapped: bool, pooler: bool = False) -> str:
     """Ours first, so that no line of the user can lock agents out; then the user's, or TLS with passwords."""
     user = configuration.postgresql.pg_hba
     for index, line in enumerate(user):
@@ -216,6 +217,8 @@ def pg_hba_conf(configuration: Configuration, mapped: bool) -> str:
         f"hostssl postgres {REPLICATION_USER} all cert",
         f"host all {REPLICATION_USER} all reject",
     ]
+    if pooler:
+        mandatory += [f"hostssl postgres {POOLER_USER} all cert", f"host all {POOLER_USER} all reject"]
     lines = [*mandatory, *(user or ("hostssl all all all scram-sha-256",))]
     return "# Written by pgherd.\n" + "\n".join(lines) + "\n"
 

@@ -1,8 +1,11 @@
-"""The replication role: made on the first writable start, brought to every replica by replication."""
+"""The product's own roles, for replication and for poolers: made on a writable start, replicas get them from there.
+
+Both log in with a client certificate only (pg_hba), so they have no password.
+"""
 
 from __future__ import annotations
 
-from pgherd.postgres.render import REPLICATION_USER
+from pgherd.postgres.render import POOLER_USER, REPLICATION_USER
 from pgherd.postgres.sessions import Connection
 
 FUNCTIONS = (
@@ -14,8 +17,30 @@ FUNCTIONS = (
 """What pg_rewind calls on its source: https://www.postgresql.org/docs/current/app-pgrewind.html#id-1.9.5.10.7"""
 
 
-async def ensure(connection: Connection) -> None:
-    """Idempotent. It logs in with a client certificate only (pg_hba), so it has no password."""
+VERIFIERS = f"""
+DO $do$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{POOLER_USER}') THEN
+    CREATE ROLE {POOLER_USER} LOGIN;
+  END IF;
+  IF to_regprocedure('pgbouncer.get_auth(text)') IS NULL THEN
+    CREATE SCHEMA IF NOT EXISTS pgbouncer;
+    CREATE FUNCTION pgbouncer.get_auth(IN username text, OUT role text, OUT verifier text) RETURNS SETOF record
+      LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+      AS $sql$
+        SELECT rolname::text, rolpassword FROM pg_authid
+        WHERE rolname = $1 AND rolcanlogin AND NOT rolsuper AND NOT rolreplication
+          AND (rolvaliduntil IS NULL OR rolvaliduntil > now())
+      $sql$;
+    REVOKE ALL ON FUNCTION pgbouncer.get_auth(text) FROM PUBLIC;
+  END IF;
+  GRANT USAGE ON SCHEMA pgbouncer TO {POOLER_USER};
+  GRANT EXECUTE ON FUNCTION pgbouncer.get_auth(text) TO {POOLER_USER};
+END $do$"""
+"""How a pooler learns the verifier of a user who knocks: not of superusers, nor of roles that replicate."""
+
+
+async def ensure(connection: Connection, pooler: bool) -> None:
+    """Idempotent. `pooler`: the cluster has some."""
     await connection.execute("SET synchronous_commit = local")
     await connection.execute(
         f"""
@@ -29,3 +54,5 @@ async def ensure(connection: Connection) -> None:
         await connection.execute(f"GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO {REPLICATION_USER}".encode())
     if connection.info.server_version >= 150000:
         await connection.execute(f"GRANT pg_checkpoint TO {REPLICATION_USER}".encode())
+    if pooler:
+        await connection.execute(VERIFIERS.encode())

@@ -303,14 +303,13 @@ class PostgresServer:
         self._later(self.checkpoint())
         return began
 
-    async def stop(self, limit: float, checkpoint: float = 0.0) -> None:
-        """Fast shutdown, after `limit` seconds the killing pass. Dead when it returns.
+    async def settle(self, limit: float) -> None:
+        """A checkpoint within `limit` seconds, while clients still write: it makes the shutdown's own short."""
+        with contextlib.suppress(psycopg.Error, TimeoutError, OSError):
+            await self.checkpoint(limit)
 
-        `checkpoint`: seconds for a checkpoint before, while clients still write; it makes the shutdown's own short.
-        """
-        if checkpoint:
-            with contextlib.suppress(psycopg.Error, TimeoutError, OSError):
-                await self.checkpoint(checkpoint)
+    async def stop(self, limit: float) -> None:
+        """Fast shutdown, after `limit` seconds the killing pass. Dead when it returns."""
         if (await self._link.state()).postgres_pid is not None:
             self._observer.stopping = True
             await self._observer.disconnect()
@@ -418,7 +417,7 @@ class PostgresServer:
 
     async def _ensure_roles(self, connection: Connection) -> None:
         if not self._roles_there:
-            await bounded(roles.ensure(connection), QUERY)
+            await bounded(roles.ensure(connection, self._settings.pooler is not None), QUERY)
             self._roles_there = True
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:

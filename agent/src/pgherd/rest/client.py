@@ -35,7 +35,7 @@ class Unbelievable(Exception):
     """An answer that is not the asked member's words."""
 
 
-class _Asking(msgspec.Struct, frozen=True):
+class Asking(msgspec.Struct, frozen=True):
     """One request."""
 
     method: str
@@ -43,10 +43,10 @@ class _Asking(msgspec.Struct, frozen=True):
     body: bytes = b""
 
 
-MEMBER = _Asking("GET", "/member")
+MEMBER = Asking("GET", "/member")
 
 
-class _Connection:
+class Connection:
     """One kept connection to a peer."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str) -> None:
@@ -62,7 +62,7 @@ class _Connection:
         """At once: a peer that is frozen never takes part in closing."""
         self._writer.transport.abort()
 
-    async def send(self, asking: _Asking) -> tuple[int, bytes]:
+    async def send(self, asking: Asking) -> tuple[int, bytes]:
         """Status and body. Raises ConnectionError, h11.RemoteProtocolError, Unbelievable."""
         headers = [("Host", self.address), ("Accept", "application/json"), ("Content-Length", str(len(asking.body)))]
         ask = h11.Request(method=asking.method, target=asking.path, headers=headers)
@@ -97,7 +97,7 @@ class PeerClient:
         self._folder = Path(certificates)
         self._context: ssl.SSLContext | None = None
         self._signature: Signature | None = None
-        self._kept: dict[str, _Connection] = {}
+        self._kept: dict[str, Connection] = {}
         self.why: dict[str, str] = {}
 
     async def ask(self, pods: Iterable[Pod], heard: Heard | None = None) -> dict[str, MemberStatus | None]:
@@ -122,7 +122,7 @@ class PeerClient:
         self, pods: Iterable[Pod], question: Question, limit: float
     ) -> dict[str, Verdict | str]:  # fmt: skip
         """By member: its verdict, or why there is none. Never raises for a peer."""
-        asking = _Asking("POST", "/promise", msgspec.json.encode(question))
+        asking = Asking("POST", "/promise", msgspec.json.encode(question))
 
         async def one(pod: Pod) -> tuple[str, Verdict | str]:
             verdict = await self._one(pod, asking, Verdict, limit)
@@ -155,7 +155,7 @@ class PeerClient:
             self._kept.clear()
         return self._context
 
-    async def _one(self, pod: Pod, asking: _Asking, kind: type[Word], limit: float) -> Word | None:
+    async def _one(self, pod: Pod, asking: Asking, kind: type[Word], limit: float) -> Word | None:
         try:
             context = self._certificates()
         except (OSError, ssl.SSLError) as error:
@@ -173,7 +173,7 @@ class PeerClient:
             self.why[pod.member] = str(error) or type(error).__name__
         return None
 
-    async def _send(self, context: ssl.SSLContext, pod: Pod, asking: _Asking) -> tuple[int, bytes]:
+    async def _send(self, context: ssl.SSLContext, pod: Pod, asking: Asking) -> tuple[int, bytes]:
         kept = self._kept.get(pod.member)
         if kept is not None and kept.usable and kept.address == pod.address:
             try:
@@ -184,14 +184,14 @@ class PeerClient:
             self._kept.pop(pod.member).drop()
         return await self._over(await self._open(context, pod), pod, asking)
 
-    async def _open(self, context: ssl.SSLContext, pod: Pod) -> _Connection:
+    async def _open(self, context: ssl.SSLContext, pod: Pod) -> Connection:
         if not pod.address:
             raise Unbelievable("the pod has no address")
         name = f"{pod.member}.{self._cluster}-pods"
         streams = await asyncio.open_connection(pod.address, self._port, ssl=context, server_hostname=name)
-        return _Connection(*streams, pod.address)
+        return Connection(*streams, pod.address)
 
-    async def _over(self, connection: _Connection, pod: Pod, asking: _Asking) -> tuple[int, bytes]:
+    async def _over(self, connection: Connection, pod: Pod, asking: Asking) -> tuple[int, bytes]:
         """Ask over this connection, and keep it only if all went well."""
         self._kept.pop(pod.member, None)
         try:
@@ -205,7 +205,7 @@ class PeerClient:
         return answer
 
 
-def _believed(pod: Pod, asking: _Asking, code: int, body: bytes, kind: type[Word]) -> Word:
+def _believed(pod: Pod, asking: Asking, code: int, body: bytes, kind: type[Word]) -> Word:
     """The asked member's own words. Raises Unbelievable, msgspec.MsgspecError."""
     if code != 200:
         raise Unbelievable(f"{asking.method} {asking.path} answered {code}")

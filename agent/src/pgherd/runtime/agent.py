@@ -69,6 +69,8 @@ from pgherd.runtime.lock import Lock
 from pgherd.runtime.log import Log
 from pgherd.runtime.observer import Observer, Prober
 from pgherd.runtime.peers import Ask, Peers
+from pgherd.runtime.pooling import Ask as Hold
+from pgherd.runtime.pooling import Pooling
 from pgherd.runtime.ports import Clock, Fence, Postgres
 from pgherd.runtime.promises import Asking, Promises
 from pgherd.runtime.published import Published
@@ -108,6 +110,8 @@ class Parts(msgspec.Struct, frozen=True):
     apply: Apply
     serve: Callable[[Status], Awaitable[None]]
     certify: Callable[[State, Tasks], Awaitable[None]]
+    hold: Hold | None = None
+    """Asks the poolers to hold their clients back; None without any."""
 
 
 class Agent:
@@ -133,8 +137,9 @@ class Agent:
         self.prober = Prober(state, server, clock)
         self.requests = Requests(state, stores.requests, clock, wall, log)
         self.peers = Peers(state, parts.ask, clock)
+        self.pooling = Pooling(stores.pods, parts.hold, log)
         self.tasks = Tasks(
-            state, server, self.observer.observe, self.peers.poll, clock, log,
+            state, server, self.observer.observe, self.peers.poll, self.pooling.hold, clock, log,
             self.receipts.writable, self.requests.ended,
         )  # fmt: skip
         self.promises = Promises(state, self.lock, parts.ask_promises, clock, log)

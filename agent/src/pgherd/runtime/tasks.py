@@ -71,11 +71,11 @@ class NoSource(RuntimeError):
 class Tasks:
     def __init__(
         self, state: State, server: Postgres, observe: Callable[[], Awaitable[None]],
-        poll: Callable[[], Awaitable[None]], clock: Clock, log: Log,
+        poll: Callable[[], Awaitable[None]], hold: Callable[[], Awaitable[None]], clock: Clock, log: Log,
         writable: Callable[[Position | None], None], ended: Callable[[str, str], None],
     ) -> None:  # fmt: skip
         self._state, self._server, self._clock, self._log = state, server, clock, log
-        self._observe, self._poll = observe, poll
+        self._observe, self._poll, self._hold = observe, poll, hold
         self._writable, self._ended = writable, ended
         self._running: asyncio.Task[None] | None = None
         self._promotes = False
@@ -244,13 +244,17 @@ class Tasks:
         return held_back(parameters, [status.limits for status in said if status.role == "replica"])
 
     async def _stop(self, limit: float, checkpoint: float) -> None:
-        """The hook gets half of the time at most."""
+        """`checkpoint`: seconds for one before a planned stop. The hook gets half of the time at most."""
         configuration, server, began = self._state.configuration, self._state.server, self._clock()
         command, allowed = configuration.postgresql.before_stop, min(configuration.hook_timeout, limit / 2)
         if command is not None and server is not None and server.process is Process.RUNNING:
             with contextlib.suppress(hooks.HookFailed):
                 await hooks.execute("before_stop", command, (), allowed, self._clock, self._log)
-        await self._server.stop(max(limit - (self._clock() - began), 1.0), checkpoint)
+        if checkpoint:
+            await self._server.settle(checkpoint)
+            if server is not None and server.primary:
+                await self._hold()
+        await self._server.stop(max(limit - (self._clock() - began), 1.0))
 
     async def _promote(self, timeline: int) -> None:
         configuration = self._state.configuration

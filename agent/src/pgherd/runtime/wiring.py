@@ -13,6 +13,7 @@ from pgherd.model.settings import Identity, InvalidSetting, Settings
 from pgherd.postgres.layout import Layout
 from pgherd.postgres.link import FenceLink
 from pgherd.postgres.server import PostgresServer
+from pgherd.rest import poolers
 from pgherd.rest.app import build
 from pgherd.rest.certificates import Live
 from pgherd.rest.client import PeerClient
@@ -23,6 +24,7 @@ from pgherd.runtime.certificates import Certificates, kinds
 from pgherd.runtime.configuring import changer
 from pgherd.runtime.container import Container, pid1_start
 from pgherd.runtime.log import Changing, Log
+from pgherd.runtime.pooling import Ask as Hold
 from pgherd.runtime.state import State
 from pgherd.runtime.status import Status
 from pgherd.runtime.tasks import Tasks
@@ -65,6 +67,7 @@ def wire(settings: Settings, identity: Identity, link: FenceLink, run: Path, log
         apply=access.apply,
         serve=serve_rest,
         certify=certify,
+        hold=_hold(settings, tls),
     )
     key, started = pid1_start()
     agent = Agent(settings, identity, parts, Container(run, key, started), run, log, boottime)
@@ -80,3 +83,14 @@ def rest_tls(settings: Settings, layout: Layout) -> Live:
         if not (target / FILES[0]).exists():
             raise InvalidSetting(f"rest.certificates={str(mounted)!r}: {error}") from None
     return Live(target)
+
+
+def _hold(settings: Settings, tls: Live) -> Hold | None:
+    if settings.pooler is None:
+        return None
+    port = settings.pooler.rest_port
+
+    async def hold(addresses: Mapping[str, str], limit: float) -> Mapping[str, str]:
+        return await poolers.pause(addresses, settings.cluster, port, tls.folder, limit)
+
+    return hold
