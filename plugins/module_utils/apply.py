@@ -29,7 +29,7 @@ R = TypeVar("R")
 WAVES: Sequence[frozenset[str]] = (
     frozenset({"ServiceAccount", "Role", "Secret", "ConfigMap", "Service", "PersistentVolumeClaim", "NetworkPolicy"}),
     frozenset({"RoleBinding", "Endpoints", "EndpointSlice", "PodDisruptionBudget", "PodMonitor", "PrometheusRule"}),
-    frozenset({"StatefulSet"}),
+    frozenset({"Deployment", "StatefulSet"}),
 )
 APPLIED_KINDS = tuple(sorted(kind for wave in WAVES for kind in wave))
 

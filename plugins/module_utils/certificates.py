@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .names import host_names
+from .pooler import USER as POOLER_USER
 
 REPLICATION_USER = "pgherd_replication"
 
@@ -48,7 +49,23 @@ def wanted(cluster: Mapping[str, Any], extra: Sequence[str] = ()) -> list[dict[s
         "server": False,
         "client": True,
     }
-    return [server, replication, *(_member(cluster, each) for each in cluster["members"])]
+    pooler = [_pooler(cluster)] if cluster["pooler"] else []
+    return [server, replication, *pooler, *(_member(cluster, each) for each in cluster["members"])]
+
+
+def _pooler(cluster: Mapping[str, Any]) -> dict[str, Any]:
+    """It serves clients, by the Services' names, and logs the pooler in at the server, by its common name."""
+    pools = [form for pool in cluster["pooler"]["pools"]
+             for form in host_names(pool["name"], cluster["namespace"], cluster["domain"])]  # fmt: skip
+    return {
+        "secret": f"{cluster['name']}-pgbouncer",
+        "labels": {f"{cluster['prefix']}role": "pgbouncer"},
+        "common_name": POOLER_USER,
+        "dns": [*pools, "localhost"],
+        "addresses": [],
+        "server": True,
+        "client": True,
+    }
 
 
 def _member(cluster: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, Any]:

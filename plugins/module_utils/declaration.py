@@ -27,6 +27,7 @@ from .network import network
 from .operations import INPUTS
 from .patches import patches
 from .pod import pod
+from .pooler import pooler
 from .rollout_declared import DEFAULTS as ROLLOUT_DEFAULTS
 from .rollout_declared import rollout
 
@@ -69,6 +70,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_patches": [],
     "postgres_pg_hba": [],
     "postgres_pg_ident": [],
+    "postgres_pooler": {},
     "postgres_port": 5432,
     "postgres_pre_promote": "",
     "postgres_primary_start_timeout": 300,
@@ -144,6 +146,7 @@ def declare(variables: Mapping[str, Any], host: str, image_needed: bool = True) 
     cluster.update(pod(values, image_needed, problems), services=client_services(values, cluster["prefix"], problems))
     cluster["sets"] = instance_sets(values, cluster, problems)
     cluster["members"] = [member for each in cluster["sets"] for member in each["members"]]
+    cluster["pooler"] = pooler(values, cluster, problems)
     cluster.update(access(values, cluster, problems))
     cluster["configuration"] = dynamic_configuration(values, problems)
     cluster["bootstrap"] = bootstrap(values, problems)

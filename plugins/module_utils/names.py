@@ -33,6 +33,7 @@ LONGEST_MEMBER = LONGEST_CLUSTER_AND_SET + len("--xxxx")
 KINDS: Mapping[str, tuple[str, str]] = {
     "ConfigMap": ("/api/v1", "configmaps"),
     "Endpoints": ("/api/v1", "endpoints"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
     "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
     "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
@@ -106,8 +107,12 @@ def rendered_names(cluster: Mapping[str, Any]) -> dict[str, list[str]]:
     services = ["ha", *(["ha-config"] if cluster["lock"] == "endpoints" else []), "pods", "primary", "replicas"]
     budgets = [f"{name}-set-{each['name']}" for each in cluster["sets"] if each["min_available"]]
     claims = [claim["name"] for member in cluster["members"] for claim in member["claims"]]
+    pools = (cluster["pooler"] or {}).get("pools", [])
+    poolers = [each["name"] for each in pools]
+    budgets += [each["name"] for each in pools if each["min_available"]]
     return {
-        "ConfigMap": [f"{name}-config", f"{name}-users"],
+        "ConfigMap": [f"{name}-config", f"{name}-users", *poolers],
+        **({"Deployment": poolers} if poolers else {}),
         cluster["lock_kind"]: [f"{name}-primary"],
         **({"NetworkPolicy": [f"{name}-members"]} if cluster["network"]["policy"] else {}),
         "PersistentVolumeClaim": claims,
@@ -115,7 +120,7 @@ def rendered_names(cluster: Mapping[str, Any]) -> dict[str, list[str]]:
         **{kind: [name] for kind in cluster["monitoring"]["kinds"]},
         "Role": [f"{name}-instance"],
         "RoleBinding": [f"{name}-instance"],
-        "Service": [f"{name}-{each}" for each in services],
+        "Service": [*(f"{name}-{each}" for each in services), *poolers],
         "ServiceAccount": [f"{name}-instance"],
         "StatefulSet": members,
     }

@@ -16,6 +16,7 @@ _MANAGE = ("get", "list", "create", "patch", "delete")
 # What the play does itself, and what it hands on to the pods: nobody may grant a right that he does not have.
 RIGHTS: Mapping[str, tuple[str, ...]] = {
     "ConfigMap": (*_MANAGE, "watch"),
+    "Deployment": _MANAGE,
     "NetworkPolicy": _MANAGE,
     "PersistentVolumeClaim": (*_MANAGE, "watch"),
     "Pod": ("get", "list", "watch", "patch", "delete"),

@@ -24,9 +24,12 @@ TOPOLOGIES = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
 
 
 def scheduling(
-    fields: Mapping[str, Any], where: str, cluster: Mapping[str, Any], replicas: int, problems: Problems
+    fields: Mapping[str, Any], where: str, cluster: Mapping[str, Any], replicas: int, problems: Problems, role: str = ""
 ) -> dict[str, Any]:
-    """What is given is added to the default spread, and takes the place of the default affinity of its kind."""
+    """What is given is added to the default spread, and takes the place of the default affinity of its kind.
+
+    Pods with label `role` are spread apart from each other; without it members, with the repositories' pods.
+    """
     prefix, name = cluster["prefix"], cluster["name"]
     with_default = cluster["default_scheduling"]
     affinity = problems.fields(f"{where}.affinity", fields.get("affinity") or {}, _AFFINITIES)
@@ -35,28 +38,33 @@ def scheduling(
     priority = fields.get("priority_class") or ""
     if priority:
         problems.pattern(f"{where}.priority_class", priority, DNS_NAME, DNS_RULE)
-    default = {"podAntiAffinity": _apart(prefix, name)} if with_default else {}
+    kind = {f"{prefix}role": role} if role else {f"{prefix}data": "postgres"}
+    own = {"matchLabels": {f"{prefix}cluster": name, **kind}}
+    default = {"podAntiAffinity": _apart(own)} if with_default else {}
+    evenly = _evenly(own if role else _data(prefix, name)) if with_default else []
     return {
         "affinity": {**default, **affinity},
         "tolerations": _tolerations(fields, where, problems),
-        "topology_spread": [*(_evenly(prefix, name) if with_default else []), *_spread(fields, where, problems)],
+        "topology_spread": [*evenly, *_spread(fields, where, problems)],
         "priority_class": str(priority),
         "min_available": _min_available(fields, where, replicas, problems),
     }
 
 
-def _apart(prefix: str, name: str) -> dict[str, Any]:
-    labels = {f"{prefix}cluster": name, f"{prefix}data": "postgres"}
-    term = {"topologyKey": TOPOLOGIES[0], "labelSelector": {"matchLabels": labels}}
+def _apart(selector: Mapping[str, Any]) -> dict[str, Any]:
+    term = {"topologyKey": TOPOLOGIES[0], "labelSelector": selector}
     return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}
 
 
-def _evenly(prefix: str, name: str) -> list[dict[str, Any]]:
+def _data(prefix: str, name: str) -> dict[str, Any]:
     """With the repositories' pods, so that a backup is not where all members are."""
-    selector = {
+    return {
         "matchLabels": {f"{prefix}cluster": name},
         "matchExpressions": [{"key": f"{prefix}data", "operator": "In", "values": ["postgres", "pgbackrest"]}],
     }
+
+
+def _evenly(selector: Mapping[str, Any]) -> list[dict[str, Any]]:
     spread = {"maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector}
     return [{**spread, "topologyKey": topology} for topology in TOPOLOGIES]
 
