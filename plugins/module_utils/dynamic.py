@@ -25,15 +25,16 @@ from .synchronous import synchronous_problem
 from .timing import timing_problem
 
 NUMBERS = (
-    "early_takeover_delay", "loop_wait", "maximum_lag_on_failover", "member_slots_ttl", "primary_start_timeout",
-    "primary_stop_timeout", "retry_timeout", "ttl",
+    "early_takeover_delay", "hook_timeout", "loop_wait", "maximum_lag_on_failover", "member_slots_ttl",
+    "primary_start_timeout", "primary_stop_timeout", "retry_timeout", "ttl",
 )  # fmt: skip
 BOOLEANS = ("allow_data_loss_reclone", "failsafe_mode", "pause", "synchronous_mode_strict")
 MAPPINGS = ("permanent_replication_slots", "permanent_slots", "postgresql", "slots", "standby_cluster")
 # Patroni's others, too: what pgherd makes of each is in docs/settings.md.
 OTHERS = (
-    "check_timeline", "ignore_slots", "master_start_timeout", "master_stop_timeout", "max_timelines_history",
-    "maximum_lag_on_syncnode", "primary_race_backoff", "synchronous_mode", "synchronous_node_count",
+    "check_timeline", "clone_methods", "ignore_slots", "master_start_timeout", "master_stop_timeout",
+    "max_timelines_history", "maximum_lag_on_syncnode", "primary_race_backoff", "synchronous_mode",
+    "synchronous_node_count",
 )  # fmt: skip
 KNOWN = tuple(sorted((*NUMBERS, *BOOLEANS, *MAPPINGS, *OTHERS)))
 

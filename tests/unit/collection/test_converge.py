@@ -56,7 +56,7 @@ def test_check_names_exactly_what_the_run_then_makes() -> None:
     foreseen = moved(converge(api, wanted(), check=True))
     assert api.objects == {} and api.writes == []
     assert moved(converge(api, wanted(), check=False)) == foreseen
-    assert len(api.objects) == len(foreseen) == 23
+    assert len(api.objects) == len(foreseen) == 24
 
 
 def test_a_second_run_moves_nothing() -> None:
