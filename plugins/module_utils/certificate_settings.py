@@ -33,7 +33,7 @@ def certificates(values: Mapping[str, Any], cluster: Mapping[str, Any], problems
     """`certificates` and `custom_certificates` as the module `pki` takes them, its other options as `pki`,
     `certificate_volumes` by member's pod, and `certificate_secrets`: never pruned, as pods that were not replaced yet
     may mount them."""
-    days = _days(values, problems)
+    days = _days(values, cluster, problems)
     names = certificate_names(values["postgres_certificate_names"], problems)
     authority = values["postgres_authority_secret"]
     if authority:
@@ -54,11 +54,14 @@ def certificates(values: Mapping[str, Any], cluster: Mapping[str, Any], problems
     }
 
 
-def _days(values: Mapping[str, Any], problems: Problems) -> dict[str, int]:
+def _days(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Problems) -> dict[str, int]:
     days = {
         name: problems.integer(f"postgres_{name}", values[f"postgres_{name}"], least, LONGEST)
         for name, least in (("certificate_days", 3), ("authority_days", 9), ("authority_overlap_days", 0))
     }
+    if cluster["pooler"] and not days["authority_overlap_days"]:
+        allowed = "must be at least 1 with postgres_pooler: poolers do not say which authority they trust already"
+        problems.add("postgres_authority_overlap_days", days["authority_overlap_days"], allowed)
     least = 3 * days["certificate_days"]
     if days["authority_days"] < least:
         allowed = (
@@ -132,5 +135,6 @@ def _volumes(
         kind, plain = each["kind"], {"secret": each["secret"], "items": {file: file for file in FILES}}
         volume = {"folder": "" if kind == "server" else f"{kind}/", **plain, **custom.get(kind, {})}
         for pod in [each["member"]] if each["member"] else volumes:
-            volumes[pod].append(volume)
+            if pod in volumes:  # a pooler's are in no member's pod
+                volumes[pod].append(volume)
     return volumes

@@ -58,6 +58,8 @@ def _pooler(cluster: Mapping[str, Any]) -> dict[str, Any]:
     pools = [form for pool in cluster["pooler"]["pools"]
              for form in host_names(pool["name"], cluster["namespace"], cluster["domain"])]  # fmt: skip
     return {
+        "kind": "pooler",
+        "member": f"{cluster['name']}-pgbouncer",
         "secret": f"{cluster['name']}-pgbouncer",
         "labels": {f"{cluster['prefix']}role": "pgbouncer"},
         "common_name": POOLER_USER,

@@ -15,6 +15,7 @@ from typing import Any
 
 from .checks import Problems
 from .names import DNS_LABEL, NAME_RULE
+from .pooler import way_in
 from .role_options import options_problem
 from .scram import PASSWORD_TYPES
 
@@ -183,6 +184,7 @@ def _with_secret(user: Mapping[str, Any], cluster: Mapping[str, Any]) -> dict[st
         "secret": f"{name}-pguser-{user['name']}",
         "namespace": cluster["namespace"],
         "host": f"{name}-primary.{cluster['namespace']}.svc",
+        "pooler": way_in(cluster),
         "port": cluster["port"],
         "labels": {**cluster["labels"], f"{prefix}role": "pguser", f"{prefix}pguser": user["name"]},
         "unknown_password": f"{prefix}password",

@@ -173,8 +173,13 @@ def _of_another(pair: Pair | None, signer: Pair, roots: Sequence[bytes]) -> bool
 
 
 def _all_trust(members: Sequence[Member], root: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
-    kinds = {each["kind"] for each in leaves}
-    return all(root in (member.said.get(kind) or {}).get("trusts", ()) for member in members for kind in kinds)
+    uses = {(each["kind"], each["member"]) for each in leaves}
+    return all(
+        root in (member.said.get(kind) or {}).get("trusts", ())
+        for member in members
+        for kind, only in uses
+        if only in ("", member.name)
+    )
 
 
 class Made(NamedTuple):

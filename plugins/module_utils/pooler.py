@@ -61,6 +61,13 @@ def pooler(values: Mapping[str, Any], cluster: Mapping[str, Any], problems: Prob
             "pools": _pools(fields, cluster, {"type": kind, "node_port": node_port}, problems)}  # fmt: skip
 
 
+def way_in(cluster: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Where clients of the pool before the primary connect; None without one."""
+    if not cluster["pooler"]:
+        return None
+    return {"host": f"{cluster['name']}-{ROLE}.{cluster['namespace']}.svc", "port": cluster["pooler"]["port"]}
+
+
 def _pools(
     fields: Mapping[str, Any], cluster: Mapping[str, Any], service: Mapping[str, Any], problems: Problems
 ) -> list[dict[str, Any]]:

@@ -65,22 +65,33 @@ def _brought_along(user: Mapping[str, Any], live: Mapping[str, Any] | None) -> b
 
 
 def _connection(user: Mapping[str, Any], password: str) -> dict[str, str]:
-    """Where and as whom to connect."""
-    name, host, port = user["name"], user["host"], user["port"]
-    values = {"host": host, "port": str(port), "user": name}
+    """Where and as whom to connect; the pooler's keys have PGO's prefix."""
+    values = {"user": user["name"], **_way(user, user, password)}
+    if user["pooler"]:
+        pooled = _way(user["pooler"], user, password, {"prepareThreshold": "0"})
+        values.update({f"pgbouncer-{name}": value for name, value in pooled.items() if name != "dbname"})
+    return values
+
+
+def _way(
+    to: Mapping[str, Any], user: Mapping[str, Any], password: str, more: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Host and port of `to`, and URIs to the user's first database; `more` is for JDBC."""
+    name, host, port = user["name"], to["host"], to["port"]
+    values = {"host": host, "port": str(port)}
     if not user["databases"]:
         return values
     database = user["databases"][0]
     if password == LATER:
         return {**values, "dbname": database, "uri": LATER, "jdbc-uri": LATER}
     address = f"{host}:{port}/{quote(database, safe='')}"
-    known = {"password": password} if password else {}
     secret = f":{quote(password, safe='')}" if password else ""
+    words = {**({"password": password} if password else {}), **(more or {}), "user": name}
     return {
         **values,
         "dbname": database,
         "uri": f"postgresql://{quote(name, safe='')}{secret}@{address}",
-        "jdbc-uri": f"jdbc:postgresql://{address}?{urlencode({**known, 'user': name}, quote_via=quote)}",
+        "jdbc-uri": f"jdbc:postgresql://{address}?{urlencode(words, quote_via=quote)}",
     }
 
 

@@ -98,7 +98,7 @@ def test_none_is_issued_in_its_place_and_pods_mount_it() -> None:
     }
     assert mounted["tls.crt"] == ("ours", "cert") and mounted["tls.key"] == ("ours", "tls.key")
     assert mounted["replication/ca.crt"] == ("ours-too", "ca.crt")
-    assert mounted["rest/tls.crt"][0].endswith("-certs") and len(mounted) == 9
+    assert mounted["rest/tls.crt"][0].endswith("-certs") and len(mounted) == 12
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import configparser
 from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.pgherd.postgres.plugins.module_utils.declaration import Invalid
+from ansible_collections.pgherd.postgres.plugins.module_utils.users import secret
 
 from tests.unit.collection.rendering import cluster, rendered
 
@@ -78,6 +80,22 @@ def test_its_certificate_serves_both_services_and_logs_in_at_the_server() -> Non
     assert pooler["common_name"] == "pgherd_pooler" and pooler["server"] and pooler["client"]
     assert {"demo-pgbouncer", "demo-pgbouncer.databases.svc", "demo-pgbouncer-ro"} <= set(pooler["dns"])
     assert "demo-pgbouncer" not in {each["secret"] for each in cluster()["certificates"]}
+
+
+def test_an_authority_is_not_replaced_before_poolers_can_know_it() -> None:
+    with pytest.raises(Invalid, match="postgres_authority_overlap_days=0: must be at least 1 with postgres_pooler"):
+        cluster(pooler={"replicas": 1}, authority_overlap_days=0)
+    assert cluster(authority_overlap_days=0)
+
+
+def test_users_get_the_pooler_s_address_under_pgo_s_keys() -> None:
+    [user] = cluster(pooler={"port": 6432})["users"]
+    data = {name: base64.b64decode(value).decode() for name, value in secret(user, None, True)["data"].items()}
+    assert (data["pgbouncer-host"], data["pgbouncer-port"]) == ("demo-pgbouncer.databases.svc", "6432")
+    assert "@demo-pgbouncer.databases.svc:6432/demo" in data["pgbouncer-uri"]
+    assert "prepareThreshold=0" in data["pgbouncer-jdbc-uri"] and "prepareThreshold" not in data["jdbc-uri"]
+    [user] = cluster()["users"]
+    assert not [name for name in secret(user, None, True)["data"] if name.startswith("pgbouncer")]
 
 
 def test_parameters_of_the_user_come_last_and_databases_replace_the_one_for_all() -> None:

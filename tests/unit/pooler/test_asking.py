@@ -16,6 +16,7 @@ from pgherd.pooler.app import build
 from pgherd.pooler.pausing import Pausing
 from pgherd.pooler.server import Identity
 from pgherd.rest import poolers, server
+from pgherd.rest.certificates import Live
 from pgherd.runtime.pooling import Pooling
 from tests.unit.rest.stand_ins import Authority
 from tests.unit.runtime.stand_ins import Bench
@@ -44,7 +45,9 @@ async def pooler(folder: Path, kind: type[Pausing] = Pausing, pausable: bool = T
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     settings = replace(RestSettings(certificates=str(folder), listen="127.0.0.1"), port=0)
     said: list[str] = []
-    task = asyncio.create_task(server.serve(build(pausing, pausable), settings, said.append, ready.set_result))
+    task = asyncio.create_task(
+        server.serve(build(pausing, pausable), settings, Live(folder), said.append, ready.set_result)
+    )
     try:
         yield await asyncio.wait_for(ready, 20)
     finally:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import pwd
 import signal
-import ssl
 import sys
 import time
 from functools import partial
@@ -18,9 +17,11 @@ from pgherd.pooler import server
 from pgherd.pooler.app import build
 from pgherd.pooler.pausing import Pausing
 from pgherd.pooler.settings import PoolerSettings, read_settings
-from pgherd.rest.certificates import server_context, signature
+from pgherd.rest.certificates import Live
 from pgherd.rest.server import serve
-from pgherd.runtime.log import Log
+from pgherd.runtime.log import Changing, Log
+from pgherd.tls.pair import Unusable, Usage
+from pgherd.tls.take import take
 
 DEFAULT_SETTINGS = "/etc/pgbouncer/pooler.yaml"
 LOOK = 5.0
@@ -32,33 +33,36 @@ DRAIN = 20.0
 UNUSABLE = 2
 
 
-async def reload(settings: PoolerSettings, bouncer: asyncio.subprocess.Process, log: Log) -> None:
-    """For ever: PgBouncer reads its files again when they changed, and only a certificate that has its key."""
-    folder, configuration = Path(settings.certificates), Path(settings.configuration).parent
-    loaded, said = seen(folder, configuration), ""
+async def reload(settings: PoolerSettings, bouncer: asyncio.subprocess.Process, live: Live, log: Log) -> None:
+    """For ever: PgBouncer reads its files again when they changed, and only certificates that prove themselves."""
+    configuration = Path(settings.configuration).parent
+    trouble, loaded = Changing(log, "warning", "certificate-refused"), texts(configuration)
     while True:
         await asyncio.sleep(LOOK)
-        found = seen(folder, configuration)
-        if found == loaded:
-            continue
+        changed = False
         try:
-            server_context(folder)
-        except (OSError, ssl.SSLError) as error:
-            if said != str(error):
-                said = str(error)
-                log.warning("certificates", f"the certificates in {folder} cannot be used, the old ones stay: {said}")
-            continue
-        loaded, said = found, ""
-        with contextlib.suppress(ProcessLookupError):
-            bouncer.send_signal(signal.SIGHUP)
-        log.info("reload", "files changed: PgBouncer reads them again")
+            changed = take_certificates(settings)
+            trouble("")
+        except (Unusable, OSError) as error:
+            trouble(f"what is mounted in {settings.certificates} is not used: {error}")
+        if changed:
+            live.load()
+        found = texts(configuration)
+        if changed or found != loaded:
+            loaded = found
+            with contextlib.suppress(ProcessLookupError):
+                bouncer.send_signal(signal.SIGHUP)
+            log.info("reload", f"{'certificates' if changed else 'settings'} changed: PgBouncer reads them again")
 
 
-def seen(folder: Path, configuration: Path) -> tuple[object, ...]:
-    texts = tuple(
-        path.read_bytes() for path in sorted(configuration.iterdir()) if path.is_file() and path.suffix != ".yaml"
-    )
-    return (signature(folder), texts)
+def take_certificates(settings: PoolerSettings) -> bool:
+    """Whether there were others to take. Raises Unusable, and then those in use stay."""
+    return take(Path(settings.certificates), Path(settings.used_certificates), Usage.SERVER | Usage.CLIENT)
+
+
+def texts(folder: Path) -> tuple[bytes, ...]:
+    """What PgBouncer can read again."""
+    return tuple(each.read_bytes() for each in sorted(folder.iterdir()) if each.is_file() and each.suffix != ".yaml")
 
 
 async def end(bouncer: asyncio.subprocess.Process, log: Log) -> None:
@@ -75,6 +79,7 @@ async def end(bouncer: asyncio.subprocess.Process, log: Log) -> None:
 async def run(settings: PoolerSettings, log: Log) -> int:
     """Until PgBouncer has ended; its exit status."""
     user = pwd.getpwuid(os.geteuid()).pw_name
+    live = Live(Path(settings.used_certificates))
     bouncer = await asyncio.create_subprocess_exec(settings.program, settings.configuration)
 
     async def console(command: str) -> None:
@@ -86,8 +91,8 @@ async def run(settings: PoolerSettings, log: Log) -> int:
         console, partial(server.writable, settings, LIMIT), time.monotonic, lambda text: log.info("pause", text)
     )
     rest = RestSettings(port=settings.rest_port, certificates=settings.certificates, listen=settings.listen)
-    served = serve(build(pausing, settings.pausable), rest, lambda text: log.warning("rest", text))
-    beside = [asyncio.create_task(reload(settings, bouncer, log)), asyncio.create_task(served)]
+    served = serve(build(pausing, settings.pausable), rest, live, lambda text: log.warning("rest", text))
+    beside = [asyncio.create_task(reload(settings, bouncer, live, log)), asyncio.create_task(served)]
     ending: list[asyncio.Task[None]] = []
     asyncio.get_running_loop().add_signal_handler(
         signal.SIGTERM, lambda: ending.append(asyncio.create_task(end(bouncer, log)))
@@ -115,8 +120,9 @@ def main() -> int:
         except OSError as error:
             raise InvalidSetting(f"PGHERD_SETTINGS={path}: {error.strerror}") from None
         Path(settings.socket_directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        take_certificates(settings)
         return asyncio.run(run(settings, log))
-    except (InvalidSetting, OSError) as error:
+    except (InvalidSetting, Unusable, OSError) as error:
         log.error("cannot-run", str(error))
         return UNUSABLE
 

@@ -47,7 +47,7 @@ async def resume(settings: PoolerSettings, user: str) -> None:
 
 async def writable(settings: PoolerSettings, limit: float) -> Identity | None:
     """Which server accepts writes where clients are led; None when there is none within `limit` seconds."""
-    folder = settings.certificates
+    folder = settings.used_certificates
     parameters: dict[str, Any] = {
         "host": settings.host, "port": settings.port, "dbname": "postgres", "user": POOLER_USER, "connect_timeout": 2,
         "sslmode": "verify-full", "sslcert": f"{folder}/tls.crt", "sslkey": f"{folder}/tls.key",

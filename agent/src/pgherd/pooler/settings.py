@@ -16,7 +16,9 @@ class PoolerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether a planned change of the primary concerns this pool (not one of replicas)."""
     configuration: str = "/etc/pgbouncer/pgbouncer.ini"
     certificates: str = "/pgconf/tls"
-    """tls.crt, tls.key and ca.crt: the certificate serves clients, and logs the pooler in at the server."""
+    """tls.crt, tls.key and ca.crt as mounted: the certificate serves clients, and logs the pooler in at the server."""
+    used_certificates: str = "/tmp/tls"
+    """A copy of what has proved itself: PgBouncer reads this one."""
     socket_directory: str = "/tmp/pgbouncer"
     """Where the console is; only this pod's own user may use it."""
     console_port: Port = 5432
