@@ -134,8 +134,8 @@ class _News:
         declared = name in self.place.members
         tags = self.place.members.get(name, {})
         sizes = [_resizing(each) for each in claims]
-        resizing = "; ".join(why for why, _ in sizes if why)
-        at_start = any(pending for _, pending in sizes)
+        resizing = "; ".join(each[0] for each in sizes if each[0])
+        at_start = any(each[1] for each in sizes)
         shape = {
             "name": name, "declared": declared, "running": owner["spec"].get("replicas", 1) > 0,
             "may_lead": not never_leads(tags) and "replicatefrom" not in tags, "may_vote": not tags.get("nosync"),

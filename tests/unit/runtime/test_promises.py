@@ -198,6 +198,19 @@ async def test_a_round_that_a_surrender_overtakes_arms_nothing(stage: Stage) -> 
     assert stage.fence.deadline() == 0.0
 
 
+async def test_a_round_during_which_the_api_came_back_counts_for_nothing(stage: Stage) -> None:
+    """Else renewals and rounds of the same rhythm would overtake each other for ever."""
+    stage.clock.now += 6
+    stage.gate = asyncio.Event()
+    stage.promises.order()
+    await reached(lambda: bool(stage.asked))
+    await stage.write(WriteKind.RENEW, candidates=NAMED)
+    renewed = k.expires(stage.state.knowledge)
+    stage.gate.set()
+    await reached(lambda: stage.promises.idle)
+    assert not k.extended(stage.state.knowledge) and k.expires(stage.state.knowledge) == renewed
+
+
 async def test_a_new_agent_keeps_the_deadline_that_promises_made(stage: Stage, tmp_path: Path) -> None:
     stage.clock.now += 6
     await stage.round()

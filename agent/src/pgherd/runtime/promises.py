@@ -31,17 +31,21 @@ class Promises:
         self._task: asyncio.Task[None] | None = None
         self._not_before = 0.0
 
+    @property
+    def idle(self) -> bool:
+        return self._task is None or self._task.done()
+
     def order(self) -> None:
         """Begin a round; ignored while one is under way, and for a moment after one that did not count."""
         known = self._state.knowledge
-        if known.held is None or (self._task and not self._task.done()) or self._clock() < self._not_before:
+        if known.held is None or not self.idle or self._clock() < self._not_before:
             return
         identity = self._state.identity
         begun = p.begin(known, identity.member, identity.uid, self._clock())
-        self._task = asyncio.create_task(self._round(begun), name="promises")
+        self._task = asyncio.create_task(self._round(begun, known.held.nonce), name="promises")
 
     async def close(self) -> None:
-        if self._task is not None and not self._task.done():
+        if self._task is not None and not self.idle:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
@@ -56,9 +60,13 @@ class Promises:
             self._lock.promise(asked)
         return Verdict(identity.member, identity.uid, refused)
 
-    async def _round(self, begun: Round) -> None:
+    async def _round(self, begun: Round, renewal: str) -> None:
+        """`renewal`: nonce of the newest one that was confirmed. When another is confirmed meanwhile, the API is back."""
         pods = tuple(pod for pod in self._pods() if pod.member in begun.needed)
         heard = await self._ask(pods, begun.question, promise_limit(begun.question.ttl)) if pods else {}
+        held = self._state.knowledge.held
+        if held is not None and held.nonce != renewal:
+            return
         given = frozenset(name for name, word in heard.items() if isinstance(word, Verdict) and not word.refused)
         trouble = self._lock.extend(begun, given)
         if trouble:
