@@ -61,7 +61,7 @@ class Promises:
         return Verdict(identity.member, identity.uid, refused)
 
     async def _round(self, begun: Round, renewal: str) -> None:
-        """`renewal`: nonce of the newest one that was confirmed. When another is confirmed meanwhile, the API is back."""
+        """`renewal`: nonce of the newest that was confirmed; when another one is meanwhile, the API is back."""
         pods = tuple(pod for pod in self._pods() if pod.member in begun.needed)
         heard = await self._ask(pods, begun.question, promise_limit(begun.question.ttl)) if pods else {}
         held = self._state.knowledge.held
