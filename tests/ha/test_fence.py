@@ -61,7 +61,7 @@ def test_the_deadline_kills_postmaster_and_a_backend_that_outlives_it(member: Fe
     assert deadline == account["deadline"] <= account["killed_at"] < account["lease_ends_at"]
     thread.join(PATIENCE)
     assert member.do("state") | {"armed": False} == {
-        "postgres_pid": None, "armed": False, "overdue": False, "dead": True, "writable": False,
+        "postgres_pid": None, "armed": False, "overdue": False, "dead": True, "writable": False, "kills": 1,
     }  # fmt: skip
     assert not (member.data / "postmaster.pid").exists()
     assert not (member.root / "run/overdue").exists()

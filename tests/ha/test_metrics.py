@@ -35,7 +35,7 @@ def pair() -> Iterator[list[Fenced]]:
         first.start()
         first.primary()
         second.start()
-        second.do("clone", source=first.source, replace=False)
+        second.do("clone", source=first.source, replace=False, configuration=CONFIGURATION)
         first.do("keep_slots", names=[second.name.replace("-", "_")])
         second.do("start", writable=False, source=first.source, configuration=CONFIGURATION)
         eventually("the standby streams", lambda: second.do("observe")["streaming"], PATIENCE)

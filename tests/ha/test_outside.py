@@ -115,7 +115,7 @@ def test_a_clone_and_a_rewind_keep_to_the_volumes(pair: list[Fenced]) -> None:
     old.do("sql", sql=f"CREATE TABLESPACE space LOCATION '{tablespace}'")
     old.do("sql", sql="CREATE TABLE t TABLESPACE space AS SELECT generate_series(1, 100) AS n")
     new.start()
-    new.do("clone", source=old.source, replace=False)
+    new.do("clone", source=old.source, replace=False, configuration=CONFIGURATION)
     follow(new, old)
     assert (wal(old), wal(new), rows(new)) == (home(old), home(new), 100)
     (copied,) = new.do("sql", sql="SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'space'")[0]
@@ -138,7 +138,7 @@ def test_a_clone_and_a_rewind_keep_to_the_volumes(pair: list[Fenced]) -> None:
     assert list(divergent.glob("*/0000000100000000*")), "the divergent WAL was not kept aside (S5)"
 
     old.do("stop", limit=30)
-    old.do("clone", source=new.source, replace=True)
+    old.do("clone", source=new.source, replace=True, configuration=CONFIGURATION)
     follow(old, new)
     assert rows(old) == 110 and wal(old) == home(old).with_name("pg_wal.1")
     assert left_over(old) == [] and not list(tablespace.glob("PG_*")), "what the replaced data had outside is gone"
