@@ -60,7 +60,9 @@ def outlives(cluster: Cluster, leader: Member, writers: dict[str, Writer], silen
     assert all(not writer.acks for name, writer in writers.items() if name != leader.name)
 
 
-@pytest.mark.parametrize(("silent", "ttls"), [(True, 6), (False, 3)], ids=["it hangs", "it is gone"])
+@pytest.mark.parametrize(
+    ("silent", "ttls"), [(True, 6), pytest.param(False, 3, marks=pytest.mark.long)], ids=["it hangs", "it is gone"]
+)
 def test_everybody_promises_and_nobody_notices(
     running: Cluster, leader: Member, writers: dict[str, Writer], silent: bool, ttls: int
 ) -> None:

@@ -88,6 +88,7 @@ def test_what_people_do_in_a_pause_is_not_failed_over_and_afterwards_the_fence_i
     assert new is not leader and writer.acks[-1].done < taken
 
 
+@pytest.mark.long
 def test_a_container_that_was_killed_in_a_pause_keeps_its_lease_and_starts_nothing(
     cluster: Cluster, leader: Member, writer: Writer
 ) -> None:

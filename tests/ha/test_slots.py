@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
 from tests.ha.harness.cluster import Cluster
 from tests.ha.harness.installed import ensure
 from tests.ha.harness.member import Member
@@ -138,6 +140,7 @@ def test_a_copy_knows_the_transactions_that_ran_where_it_begins(running: Cluster
     assert consume(new) == [2]
 
 
+@pytest.mark.long
 def test_a_slot_that_no_standby_has_is_lost_and_not_made_anew(running: Cluster) -> None:
     """A slot made anew would look as if nothing had happened, and its consumer would miss changes."""
     leader = running.leader()
