@@ -30,8 +30,25 @@ def definition(kind: str) -> dict[str, object]:
     }  # fmt: skip
 
 
+def rights(namespace: str) -> list[dict[str, object]]:
+    """What docs/monitoring.md asks for beside docs/role.yaml, for the account of the plays."""
+    metadata = {"name": "pgherd-play-monitoring", "namespace": namespace}
+    api = "rbac.authorization.k8s.io"
+    verbs = ["get", "list", "create", "patch", "delete"]
+    rules = [{"apiGroups": [GROUP], "resources": ["podmonitors", "prometheusrules"], "verbs": verbs}]
+    return [
+        {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": metadata, "rules": rules},
+        {
+            "apiVersion": f"{api}/v1", "kind": "RoleBinding", "metadata": metadata,
+            "roleRef": {"apiGroup": api, "kind": "Role", "name": metadata["name"]},
+            "subjects": [{"kind": "ServiceAccount", "name": "pgherd-play", "namespace": namespace}],
+        },
+    ]  # fmt: skip
+
+
 @pytest.fixture
 def kinds(cluster: Stage) -> Iterator[None]:
+    cluster.cluster.apply(*rights(cluster.namespace))
     wanted = [definition(kind) for kind in ("PodMonitor", "PrometheusRule")]
     text = yaml.safe_dump_all(wanted)
     output((*cluster.kubectl, "apply", "-f", "-"), stdin=text)

@@ -21,6 +21,7 @@ import pytest
 from pgherd_lab.demo import objects, verdict
 from pgherd_lab.demo.cluster import settled
 from pgherd_lab.demo.console import output
+from tests.cluster import account
 from tests.cluster.stage import ROOT, Stage, eventually
 
 UNFENCED = "unfenced"
@@ -132,6 +133,8 @@ def unfenced(cluster: Stage, tmp_path: Path) -> Iterator[Stage]:
     image = subprocess.run(command, text=True, timeout=600, stdout=subprocess.PIPE, check=True).stdout.strip()
     stage = replace(cluster, image=image, namespace=UNFENCED)
     stage.cluster.apply(objects.namespace(UNFENCED))
+    access = account.made(stage.kubectl, stage.kubeconfig, UNFENCED, tmp_path)
+    stage = replace(stage, access=access)
     play = stage.play("site")
     assert play.code == 0, play.text
     yield stage
