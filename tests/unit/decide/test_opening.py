@@ -319,6 +319,14 @@ def test_the_member_that_has_data_goes_first() -> None:
     assert taken(decide(new(EMPTY, server=standby()), NOW)) is not None
 
 
+@pytest.mark.parametrize("kind", [TaskKind.INITIALISE, TaskKind.CLONE, TaskKind.KILL])
+def test_a_member_at_work_on_its_volume_may_have_data_in_a_moment(kind: TaskKind) -> None:
+    """An initialisation that ends just now, on a machine that does not know yet that it stood still (S7)."""
+    at_work = status("m2", **{**NOTHING, "state": kind.value})
+    decision = decide(new({**EMPTY, "m2": at_work}), NOW)
+    assert (decision.reason.code, taken(decision)) == ("bootstrap-waits", None) and "m2" in decision.reason.text
+
+
 def test_data_that_are_there_already_are_promoted_above_their_own_timeline() -> None:
     """A lock object that was made anew has no leader: a promotion onto timeline 1 would be refused."""
     words = {**EMPTY, "m2": status("m2", position=Position(3, 10), history=(Ancestor(2, 5),))}

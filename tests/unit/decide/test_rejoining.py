@@ -168,6 +168,15 @@ def test_a_standby_on_its_way(server: Server, code: str) -> None:
     assert decide(view(server=server), NOW).reason.code == code
 
 
+@pytest.mark.parametrize("known", [observing(lease(), NOW - 4), observing(lease(), NOW - 40)])
+def test_a_shutdown_that_nobody_waits_for_gets_a_time_limit(known: Knowledge) -> None:
+    """The agent that began it is dead; whether there is a leader meanwhile or not, it must not hang for ever."""
+    abandoned = view(server=standby(process=Process.STOPPING), knowledge=known)
+    assert Stop(abandoned.configuration.primary_stop_timeout) in decide(abandoned, NOW).actions
+    waited_for = msgspec.structs.replace(abandoned, task=Task(TaskKind.STOP, NOW - 1))
+    assert not any(isinstance(action, Stop) for action in decide(waited_for, NOW).actions)
+
+
 @pytest.mark.parametrize("kind", [TaskKind.CLONE, TaskKind.REWIND, TaskKind.START, TaskKind.STOP])
 def test_a_task_is_left_to_run(kind: TaskKind) -> None:
     decision = decide(view(server=stopped(), task=Task(kind, NOW - 1, "m0")), NOW)

@@ -16,7 +16,7 @@ from pgherd.decide import (
     standby,
     switchover,
 )
-from pgherd.model.actions import Action, Decision, Kill, Reason
+from pgherd.model.actions import Action, Decision, Kill, Reason, Stop
 from pgherd.model.knowledge import deadline, holds
 from pgherd.model.server import Process
 from pgherd.model.standby import REMOTE
@@ -56,7 +56,7 @@ def ordinary(view: View, now: float) -> Decision:
         text = "the lease was lost while the remote primary was copied"
         return Decision((Kill(),), Reason("initialise-stopped", text))
     others = election.decide(view, now) or asked.also(view, follower.decide(view, now), now)
-    return maintenance.restrain(view, others)
+    return maintenance.restrain(view, also(others, abandoned_stop(view)))
 
 
 def held(view: View, now: float) -> Decision:
@@ -71,6 +71,14 @@ def held(view: View, now: float) -> Decision:
 
 def also(decision: Decision, actions: tuple[Action, ...]) -> Decision:
     return msgspec.structs.replace(decision, actions=(*decision.actions, *actions))
+
+
+def abandoned_stop(view: View) -> tuple[Action, ...]:
+    """A shutdown that an earlier agent, or a person, began gets its time limit here: one that hangs would keep this
+    member out of the cluster for ever."""
+    if view.server.process is not Process.STOPPING or view.task is not None:
+        return ()
+    return (Stop(view.configuration.primary_stop_timeout),)
 
 
 def unread(missing: tuple[str, ...]) -> Decision:

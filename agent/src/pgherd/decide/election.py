@@ -350,14 +350,18 @@ def found_cluster(view: View, record: Lease, way: Opening, now: float) -> Decisi
     return prepare(view, way, why) if why else race(view, record, way, now)
 
 
+TASKS = frozenset(kind.value for kind in TaskKind)
+"""States of a member that does something to its data: what it said of them is of before that ended (S7)."""
+
+
 def found_new(view: View, record: Lease, way: Opening, holders: list[MemberStatus], now: float) -> Decision:
     """An empty volume, and everybody's word: initialise, unless this cluster ever had data (S7)."""
     if holders:
         text = f"{holders[0].member} has data: it goes first"
         return Decision((PollPeers(),), Reason("bootstrap-waits", text), now + 1.0)
-    copying = [status.member for status in compare.answers(view, way.since) if status.state == TaskKind.CLONE.value]
-    if copying:
-        text = f"{copying[0]} copies a remote primary: it will have data, or say that it has none"
+    making = [status for status in compare.answers(view, way.since) if status.state in TASKS]
+    if making:
+        text = f"{making[0].member} is {making[0].state}: it will have data, or say that it has none"
         return Decision((PollPeers(),), Reason("bootstrap-waits", text), now + 0.5)
     if record.holder is not None and record.holder.writable > 0:
         text = f"this cluster was writable on timeline {record.holder.writable}, and no volume has data any more"
