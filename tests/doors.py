@@ -103,6 +103,7 @@ def lint() -> Result:
         ("ansible-lint", ["ansible-lint", "--offline", "--profile", "production", "-q"]),
         ("changelog fragments", ["antsibull-changelog", "lint"]),
         ("ansible-test sanity", ["tools/ansible-test.sh", "sanity"]),
+        ("ansible-test units", ["tools/ansible-test.sh", "units"]),
         ("galaxy-importer, antsibull-docs, ansible-builder", ["tools/collection.sh"]),
     ]
     for title, command in checks:

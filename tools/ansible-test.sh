@@ -27,16 +27,22 @@ cp -r "$root/tests/sanity" "$copy/tests/"
 if [ "$subcommand" = units ]; then
   mkdir "$copy/tests/unit"
   cp -r "$root/tests/unit/collection" "$copy/tests/unit/"
-  # These look at the repository, which is not there; what compares with the agent is skipped.
+  # These look at the repository, which is not there.
   rm "$copy"/tests/unit/collection/test_{package,generated}.py
   mv "$copy/tests/unit/collection/requirements.txt" "$copy/tests/unit/"
+  # What is said twice is compared with the agent's own words.
+  echo "$root/agent" >> "$copy/tests/unit/requirements.txt"
+  rm -rf "$copy/docs" && cp -r "$root/docs" "$root/ansible.cfg" "$copy/"
+  mkdir -p "$copy/.build/collections/ansible_collections/kubernetes"
+  ln -sfn "$root/.build/collections/ansible_collections/kubernetes/core" \
+    "$copy/.build/collections/ansible_collections/kubernetes/core"
   touch "$copy/tests/__init__.py" "$copy/tests/unit/__init__.py"
   set -- --requirements "$@"
 fi
 find "$copy" -name __pycache__ -prune -exec rm -rf {} +
 cd "$copy"
 # ansible-test asks git which files there are; what it writes itself is not ours.
-echo tests/output > .gitignore
+printf '%s\n' tests/output .build > .gitignore
 [ -d .git ] || git init --quiet .
 git add --all
 # pyenv's shims answer for interpreters that are not there, which confuses ansible-test.
