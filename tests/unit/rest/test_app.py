@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgherd.model.access import Code, Report, Said
-from pgherd.model.certificate import CertificateState
+from pgherd.model.certificate import LOGINS, CertificateState
 from pgherd.model.member import MemberStatus, Peer, Pod
 from pgherd.model.parameters import Change
 from pgherd.model.promises import Question, Verdict
@@ -22,16 +22,16 @@ from tests.unit.rest.stand_ins import MB, PRIMARY, REPLICA, Source
 class Certified:
     """What the server's TLS layer adds for a verified client certificate."""
 
-    def __init__(self, inner: ASGIApp) -> None:
-        self._inner = inner
+    def __init__(self, inner: ASGIApp, subject: str) -> None:
+        self._inner, self._subject = inner, subject
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._inner({**scope, "extensions": {"tls": {"client_cert_name": "CN=demo-b-0"}}}, receive, send)
+        await self._inner({**scope, "extensions": {"tls": {"client_cert_name": self._subject}}}, receive, send)
 
 
-def client(source: Source, certified: bool = False) -> TestClient:
+def client(source: Source, certified: bool = False, subject: str = "CN=demo-b-0") -> TestClient:
     built = app.build(source, source.promise, source.ask, source.change, source.measure)
-    return TestClient(Certified(built) if certified else built)
+    return TestClient(Certified(built, subject) if certified else built)
 
 
 @pytest.mark.parametrize("path", sorted(RULES))
@@ -170,6 +170,14 @@ def test_other_methods_need_a_certificate(method: str) -> None:
     with client(Source(), certified=True) as rest:
         assert rest.request(method, "/patroni").status_code == 405
         assert rest.request(method, "/nowhere").status_code == 404
+        assert rest.get("/config").status_code == 200
+
+
+@pytest.mark.parametrize("subject", [f"CN={name}{rest}" for name in LOGINS for rest in ("", ",O=demo")])
+def test_a_certificate_that_logs_in_at_postgresql_gives_no_right_to_them(subject: str) -> None:
+    with client(Source(), certified=True, subject=subject) as rest:
+        answer = rest.patch("/config", json={"ttl": 20})
+        assert answer.status_code == 403 and subject[3:].split(",")[0] in answer.json()["error"]
         assert rest.get("/config").status_code == 200
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import msgspec
 
 SERVER, REPLICATION, REST = "server", "replication", "rest"
+REPLICATION_USER = "pgherd_replication"
+POOLER_USER = "pgherd_pooler"
+LOGINS = (REPLICATION_USER, POOLER_USER)
+"""Common names of certificates that log a program in at PostgreSQL. They ask an agent for nothing."""
 
 
 class CertificateState(msgspec.Struct, frozen=True):

@@ -10,8 +10,8 @@ from typing import Any
 
 import psycopg
 
+from pgherd.model.certificate import POOLER_USER
 from pgherd.pooler.settings import PoolerSettings
-from pgherd.postgres.render import POOLER_USER
 
 CONSOLE = "pgbouncer"
 NOT_PAUSED = "not paused"

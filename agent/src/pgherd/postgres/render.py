@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pgherd.model.certificate import POOLER_USER, REPLICATION_USER
 from pgherd.model.parameters import LIMITS, at_least, whole
 from pgherd.model.settings import Configuration, InvalidSetting, Settings
 from pgherd.model.slots import NATIVE
@@ -18,8 +19,6 @@ from pgherd.postgres import fetching
 from pgherd.postgres.layout import Layout
 from pgherd.postgres.source import Source
 
-REPLICATION_USER = "pgherd_replication"
-POOLER_USER = "pgherd_pooler"
 LEAST_SENDERS = 10
 SPARE_SLOTS = 4
 """For slots that users make themselves, pg_basebackup and the like."""

@@ -5,7 +5,7 @@ Both log in with a client certificate only (pg_hba), so they have no password.
 
 from __future__ import annotations
 
-from pgherd.postgres.render import POOLER_USER, REPLICATION_USER
+from pgherd.model.certificate import POOLER_USER, REPLICATION_USER
 from pgherd.postgres.sessions import Connection
 
 FUNCTIONS = (

@@ -1,7 +1,8 @@
 """The paths of the API as a Starlette application over a StatusSource.
 
 GET, HEAD and OPTIONS are open to everyone who can reach the port: probes and load balancers carry no certificate.
-Any other method needs one that the server's TLS layer verified, before it is even looked for.
+Any other method needs one that the server's TLS layer verified, before it is even looked for, and not one of those
+that log a program in at PostgreSQL: a pooler has no business with the cluster's configuration.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pgherd.model.certificate import LOGINS
 from pgherd.model.promises import Question
 from pgherd.rest import asking, configuring, documents
 from pgherd.rest.health import RULES, BadQuery, Rule, Seen
@@ -51,7 +53,7 @@ def build(
 
 
 class Authorization:
-    """Refuses unsafe methods (403) without a client certificate that TLS has verified (ASGI extension `tls`)."""
+    """Refuses unsafe methods (403) without a fit client certificate that TLS has verified (ASGI extension `tls`)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -60,6 +62,9 @@ class Authorization:
         if scope["type"] == "http" and scope["method"] not in SAFE and not _certified(scope):
             text = "this method needs a client certificate that the cluster's authority signed"
             await _json({"error": text}, 403)(scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] not in SAFE and (login := _login(scope)):
+            text = f"the certificate of {login} logs in at PostgreSQL; it gives no right to this method"
+            await _json({"error": text}, 403)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -67,6 +72,11 @@ class Authorization:
 def _certified(scope: Scope) -> str:
     """The subject of the client's certificate, most specific name first; empty without one."""
     return (scope.get("extensions") or {}).get("tls", {}).get("client_cert_name") or ""
+
+
+def _login(scope: Scope) -> str:
+    """Whose certificate this is, when that is for PostgreSQL alone; else empty."""
+    return next((name for name in LOGINS if f"{_certified(scope)},".startswith(f"CN={name},")), "")
 
 
 def _json(body: Any, status: int = 200) -> Response:
