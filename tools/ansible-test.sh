@@ -30,8 +30,9 @@ if [ "$subcommand" = units ]; then
   # These look at the repository, which is not there.
   rm "$copy"/tests/unit/collection/test_{package,generated}.py
   mv "$copy/tests/unit/collection/requirements.txt" "$copy/tests/unit/"
-  # What is said twice is compared with the agent's own words.
-  echo "$root/agent" >> "$copy/tests/unit/requirements.txt"
+  # What is said twice is compared with the agent's own words; a copy of it, since its build leaves files behind.
+  rm -rf "$work/agent" && mkdir "$work/agent" && cp -r "$root"/agent/{pyproject.toml,src} "$work/agent/"
+  echo "$work/agent" >> "$copy/tests/unit/requirements.txt"
   rm -rf "$copy/docs" && cp -r "$root/docs" "$root/ansible.cfg" "$copy/"
   mkdir -p "$copy/.build/collections/ansible_collections/kubernetes"
   ln -sfn "$root/.build/collections/ansible_collections/kubernetes/core" \

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.decide.test_election import empty, expired, takes
 from tests.unit.decide.views import NOW, leader_view, lease, observing, peer, standby, status, stopped, view
 
-from pgherd.decide import compare, decide, holder, upstream
+from pgherd.decide import compare, decide, succession, upstream
 from pgherd.model.actions import Clone, Follow, PollPeers, Start
 from pgherd.model.lease import Candidate
 from pgherd.model.position import Position
@@ -70,15 +70,15 @@ def test_a_member_that_never_leads_is_no_candidate_and_no_successor(theirs: dict
     record = seen.knowledge.record
     assert record is not None and compare.candidates(seen, record) == ()
     recorded = lease(leader="m1", candidates=(Candidate("m2", "i2"),))
-    assert holder.successor(seen, recorded) is None
+    assert succession.successor(seen, recorded) is None
     free = status("m2", streaming_from="m1", receiver_timeline=2)
-    assert holder.successor(leader_view(peers=(peer("m2", free),)), recorded) == "m2"
+    assert succession.successor(leader_view(peers=(peer("m2", free),)), recorded) == "m2"
 
 
 def test_the_lease_goes_to_the_successor_with_the_greater_priority() -> None:
     recorded = lease(leader="m1", candidates=(Candidate("m0", "i0"), Candidate("m2", "i2")))
     rather = status("m0", role="replica", tags={"failover_priority": "5"})
-    assert holder.successor(leader_view(peers=(peer("m0", rather), peer("m2", status("m2")))), recorded) == "m0"
+    assert succession.successor(leader_view(peers=(peer("m0", rather), peer("m2", status("m2")))), recorded) == "m0"
 
 
 def test_a_new_cluster_is_not_initialised_where_nobody_may_lead() -> None:

@@ -6,7 +6,7 @@ who lacks the end of its WAL: it could never take.
 
 from __future__ import annotations
 
-from pgherd.decide import compare, holder
+from pgherd.decide import compare, holder, succession
 from pgherd.model.actions import Action, Decision, Kill, PollPeers, Reason, Stop
 from pgherd.model.lease import Lease
 from pgherd.model.server import Process
@@ -54,9 +54,9 @@ def give(view: View, record: Lease, target: str | None, now: float) -> Decision 
         text = f"waiting until {target} has received everything"
         return Decision((PollPeers(urgent=True), *keep), Reason("handing-over", text), now + 0.05)
     status = compare.status_of(view, target)
-    if status is None or not holder.entitled(view, record, status):
+    if status is None or not succession.entitled(view, record, status):
         return None  # after a shutdown that was not clean only the synchronous set may be elected (S3)
     reason = Reason("handing-over", f"giving the lease to {target}")
     if view.writing:
         return Decision((), reason, now + 0.1)
-    return Decision((holder.surrender(view, record, target),), reason, now + 0.1)
+    return Decision((succession.surrender(view, record, target),), reason, now + 0.1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgherd.decide import handing, holder, synchronous
+from pgherd.decide import handing, succession, synchronous
 from pgherd.model.actions import Decision, Exit, Kill, Reason, Stop
 from pgherd.model.knowledge import holds
 from pgherd.model.lease import Lease
@@ -27,18 +27,18 @@ def decide(view: View, now: float) -> Decision:
     if not mine or record is None:
         return Decision((Exit(),), Reason("left", "told to stop; PostgreSQL is stopped"))
     # In a pause nobody is promoted: the lease is free, and waits for its end.
-    decision = None if record.pause else handing.give(view, record, holder.best(view, record), now)
+    decision = None if record.pause else handing.give(view, record, succession.best(view, record), now)
     if decision is not None:
         return decision
     why = "maintenance" if record.pause else "nobody has received everything"
     reason = Reason("handing-over", f"{why}; giving the lease to whoever comes")
-    return Decision(() if view.writing else (holder.release(record),), reason, now + 0.1)
+    return Decision(() if view.writing else (succession.release(record),), reason, now + 0.1)
 
 
 def stopping(view: View, record: Lease | None, now: float) -> Decision:
     reason = Reason("leaving", "told to stop; stopping PostgreSQL first")
     timeout = min(view.configuration.primary_stop_timeout, STOP)
     if record is not None:
-        return handing.stop(view, record, holder.best(view, record), reason, timeout, now)
+        return handing.stop(view, record, succession.best(view, record), reason, timeout, now)
     running = view.task is not None and view.task.kind in (TaskKind.STOP, TaskKind.KILL)
     return Decision(() if running else (Stop(timeout),), reason, now + 0.2)

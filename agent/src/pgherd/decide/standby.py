@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare, follower, holder, space, synchronous
+from pgherd.decide import compare, follower, holder, space, succession, synchronous
 from pgherd.decide.against import Against, Found, against
 from pgherd.model.actions import (
     Action,
@@ -78,7 +78,7 @@ def lead(view: View, record: Lease, wanted: StandbyCluster, now: float) -> Decis
         return replaced(view, record, wanted, "pg_rewind did not end", keep, now)
     if server.data is not Data.PRESENT:
         text = f"the volume holds no usable data ({server.data.value})"
-        return holder.give_up(view, record, "data-lost", text)
+        return succession.give_up(view, record, "data-lost", text)
     if server.process in (Process.STARTING, Process.STOPPING):
         return restless(view, record, now)
     if server.process is Process.RUNNING:
@@ -114,7 +114,7 @@ def demoted(view: View, record: Lease) -> WriteLease:
 def restless(view: View, record: Lease, now: float) -> Decision:
     """It replays, or recovers. Given up only to somebody who is there: nobody waits for it to write."""
     since = view.restless_since if view.restless_since is not None else now
-    if now - since > view.configuration.primary_start_timeout and holder.successor(view, record) is not None:
+    if now - since > view.configuration.primary_start_timeout and succession.successor(view, record) is not None:
         return holder.restless(view, record, now)
     state = view.server.process.value
     keep = holder.renewal(view, record, now, proved=True)
@@ -130,7 +130,7 @@ def stopped(view: View, record: Lease, wanted: StandbyCluster, now: float) -> De
         text = f"PostgreSQL is stopped at {server.position}: a standby of {wanted.shown} from now on"
         return Decision(() if view.writing else (demoted(view, record),), Reason("demoted", text), now + 0.2)
     if space.full(server) and space.roomy(view, record):
-        return holder.give_up(view, record, "volume-full", space.said(server, better=True))
+        return succession.give_up(view, record, "volume-full", space.said(server, better=True))
     found = against(view)
     still = now - (view.stalled_since if view.stalled_since is not None else now)
     if found.verdict is Against.UNKNOWN and not found.asked and still < WORD:
@@ -139,9 +139,9 @@ def stopped(view: View, record: Lease, wanted: StandbyCluster, now: float) -> De
         return rejoin(view, record, wanted, found.text, keep, now)
     failed = holder.tried(view, TaskKind.START)
     if len(failed) >= follower.STARTS:
-        if holder.successor(view, record) is not None:
+        if succession.successor(view, record) is not None:
             text = f"PostgreSQL does not start: {failed[-1].error}"
-            return holder.give_up(view, record, "restart-failed", text)
+            return succession.give_up(view, record, "restart-failed", text)
         if wanted.host:
             return replaced(view, record, wanted, f"PostgreSQL does not start: {failed[-1].error}", keep, now)
     if failed and now < again(failed):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare, handing, holder, standby
+from pgherd.decide import compare, handing, holder, standby, succession
 from pgherd.decide.asked import answer
 from pgherd.model.actions import Action, Decision, PollPeers, Reason, Stop
 from pgherd.model.lease import Lease
@@ -63,8 +63,8 @@ def chosen(view: View, record: Lease, asked: Asked) -> str | None:
     """The member that is to take over, while it can: a recorded candidate that answers and stays."""
     wanted = asked.request.member
     if wanted is None:
-        return holder.best(view, record)
-    return wanted if wanted in holder.successors(view, record) else None
+        return succession.best(view, record)
+    return wanted if wanted in succession.successors(view, record) else None
 
 
 def gate(view: View, record: Lease, asked: Asked, target: str | None, now: float) -> Decision:

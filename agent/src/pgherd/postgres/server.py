@@ -14,7 +14,6 @@ from typing import Any
 
 import psycopg
 
-from pgherd.model.mapping import boottime
 from pgherd.model.metrics import Sample
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Health, Process, Server
@@ -27,6 +26,7 @@ from pgherd.postgres import (
     fetching,
     histories,
     keys,
+    postmaster,
     remote,
     render,
     renewed,
@@ -184,8 +184,9 @@ class PostgresServer:
         self._observer.stopping = False
         pid = await self._link.start(argv, environment(), writable)
         self._waits = pid if configure.synchronous(self.layout) else None
+        limit = configuration.primary_start_timeout if writable else STANDBY_START
         try:
-            answered = await self._answers(pid, configuration.primary_start_timeout if writable else STANDBY_START)
+            answered = await postmaster.until_it_answers(self._observer, self._link, pid, limit)
         except StartFailed:
             await self._applier.failed(configuration)
             raise
@@ -313,23 +314,8 @@ class PostgresServer:
         if (await self._link.state()).postgres_pid is not None:
             self._observer.stopping = True
             await self._observer.disconnect()
-            await self._stop_fast(limit)
+            await postmaster.fast_shutdown(self._link, limit)
         await self.kill()
-
-    async def _stop_fast(self, limit: float) -> None:
-        ended = asyncio.Event()
-
-        def note(pid: int, status: int) -> None:
-            ended.set()
-
-        self._link.on_exit(note)
-        try:
-            await self._link.signal(signal.SIGINT)
-            await asyncio.wait_for(ended.wait(), limit)
-        except (TimeoutError, FenceRefused):
-            pass
-        finally:
-            self._link.forget_exit(note)
 
     async def kill(self) -> None:
         """The killing pass; dead when it returns (S1)."""
@@ -392,18 +378,6 @@ class PostgresServer:
         state = await self._link.state()
         if state.postgres_pid is not None or not state.dead:
             raise PostgresError(f"cannot {verb}: PostgreSQL still lives (a killing pass must be empty first, S1)")
-
-    async def _answers(self, pid: int, limit: float) -> bool:
-        """Until it takes connections; False after `limit` seconds. Raises StartFailed when it ends."""
-        end = boottime() + limit
-        while boottime() < end:
-            seen = await self._observer.observe()
-            if seen.process is Process.RUNNING:
-                return True
-            if (await self._link.state()).postgres_pid != pid:
-                raise StartFailed("PostgreSQL ended while it was starting: its last lines on stderr say why")
-            await asyncio.sleep(0.05)
-        return False
 
     async def _after_start(self, writable: bool) -> None:
         """A primary needs the replication role."""
