@@ -332,7 +332,7 @@ MUTANTS = (
         ("S1", "S2"),
         (
             Patch(
-                HOLDER,
+                "decide/succession.py",
                 "give_up",
                 "    if view.server.process is not Process.STOPPED or view.server.primary:\n",
                 "    if view.server.process is not Process.STOPPED and not view.server.promoting:\n",
