@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
     from tests.simulation.member import Container, Member
 
-NOTICED = 1.3
-"""Seconds after which a holder has noticed that its wall clock went forward (runtime.agent.BEAT) and is dead."""
 DRIFT = 0.01
 """How far a clock may run from true time, each way."""
 
@@ -38,7 +36,8 @@ def lie_about(cluster: Cluster, member: Member, length: float) -> str:
 def migrate(cluster: Cluster, member: Member, length: float) -> str:
     """The machine stands still, boot-time clock included: its deadline is late by that much (the exception of S1).
 
-    Where its wall clock is put right it must notice by itself, else at its next contact, at the latest the deadline.
+    Where its wall clock is put right its fence notices with its next look, else the agent at its next contact, at the
+    latest the deadline.
     """
     world, container = cluster.world, member.container
     length = max(length, 1.5)  # what is shorter than the margin is covered by the margin
@@ -54,9 +53,11 @@ def _resume(container: Container, length: float, noticed: bool) -> None:
     clock.stood_still(length, wall=not noticed)
     container.frozen, container.awake = False, clock()
     latest = clock.when(fence.deadline) + 2 * STEP if fence.deadline > 0 else 0.0
-    container.exempt_until = min(latest, world.now + NOTICED) if noticed else latest
+    container.exempt_until = min(latest, world.now + 2 * STEP) if noticed else latest
     container.exempt_until = max(container.exempt_until, world.now + STEP)
     fence.look_at(fence.deadline)
+    if noticed:
+        fence.clock_stepped(length)
 
 
 def drift(cluster: Cluster, member: Member) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pgherd.fence.loop import LEAST_MARGIN
 from pgherd.model.knowledge import Attempt
 from pgherd.model.synchronous import ALONE, Rule
 
@@ -56,6 +57,8 @@ class Fence:
     lease_end: float = 0.0
     paused: bool = False
     armings: int = 0
+    void: int = -1
+    """The last arming that counts no more: the wall clock went forward at once."""
     settled: int = 0
     attempts: list[Attempt] = field(default_factory=list)
     heartbeat: float = 0.0
@@ -84,11 +87,22 @@ class Fence:
         if container.gone or container.frozen:
             return
         at_risk = self.armings != self.settled or (self.instance is not None and self.instance.writable)
-        if at_risk and self.deadline <= container.clock() and not self.paused:
+        at_risk = at_risk or (self.armings == self.void and self.deadline > container.clock())
+        if at_risk and self.passed():
             if self.instance is not None:
                 container.world.say(container.member.name, "fence: the deadline has passed, PostgreSQL is killed")
             self.kill()
             self.settled = self.armings
+
+    def passed(self) -> bool:
+        counts = self.armings > self.void
+        return not self.paused and not (counts and self.deadline > self.container.clock())
+
+    def clock_stepped(self, seconds: float) -> None:
+        """The wall clock, against the boot-time clock; noticed with the next look."""
+        if seconds > max(LEAST_MARGIN, self.lease_end - self.deadline):
+            self.void = self.armings
+            self.look_at(self.container.clock())
 
     def kill(self) -> None:
         """A killing pass that ends empty."""
@@ -112,7 +126,7 @@ class Fence:
         """Raises Refused as the real one does."""
         if self.instance is not None or not self.dead:
             raise Refused("PostgreSQL runs already")
-        if writable and self.deadline <= self.container.clock() and not self.paused:
+        if writable and self.passed():
             raise Refused("a writable start needs an armed deadline in the future, or a recorded pause (S4)")
         self.dead = False
         self.instance = Instance(self.container.world.random.getrandbits(32), writable, following=following)

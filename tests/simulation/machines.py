@@ -101,6 +101,8 @@ class Machines(Means):
     def step_clock(self) -> str:
         member, seconds = self._anybody(), self.cluster.world.between(-100, 100)
         member.clock.step += seconds
+        if member.container is not None:
+            member.container.fence.clock_stepped(seconds)
         return f"the wall clock of {member.name} steps by {seconds:.0f} s"
 
     def empty_volume(self) -> str:

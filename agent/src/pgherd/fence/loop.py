@@ -17,6 +17,7 @@ from pgherd.fence import processes, requests
 from pgherd.fence.agent import Agent
 from pgherd.fence.log import Log
 from pgherd.fence.postgres import Postgres
+from pgherd.model.clocks import distance
 from pgherd.model.mapping import Mapping, boottime, create
 
 STEP = 50
@@ -26,6 +27,8 @@ REAP_EVERY = 1.0
 """Seconds after which children are looked for without any sign of one: a lost signal must not matter."""
 STALL = 1.0
 """A gap between steps above this means that the fence itself stood still: the agent gets its silence anew."""
+LEAST_MARGIN = 1.0
+"""Seconds by which the wall clock may go forward at once where the agent said nothing of its lease's margin."""
 SHOW_OVERDUE = 1.0
 """Seconds of fruitless killing after which the liveness probe may fail: an ordinary kill takes milliseconds."""
 
@@ -49,6 +52,10 @@ class Fence:
         self._passed = (0.0, 0.0)
         """The postmaster that the present deadline kills; that deadline and its lease's end."""
         self._killing = False
+        self._distance = distance(None)
+        """Between the wall clock and the boot-time clock, when they were read last."""
+        self._void = -1
+        """The last arming that counts no more: the machine stood still since."""
         self._kill_requests: list[int] = []
         self._awake = self._last_step = self._reaped = boottime()
         self._poll = select.poll()
@@ -72,6 +79,11 @@ class Fence:
             self.step(bool(ready))
         return 0
 
+    @property
+    def deadline(self) -> float:
+        """Boot time after which nothing may write; 0 when what was armed last counts no more."""
+        return self.mapping.deadline if self.mapping.armings > self._void else 0.0
+
     def _listen(self) -> None:
         """Wait for the present agent's requests, and for nothing that is closed."""
         fd = self.agent.socket.fileno() if self.agent.socket else -1
@@ -90,6 +102,7 @@ class Fence:
         now = boottime()
         if now - self._last_step > STALL:
             self._awake = now
+        self._watch_clocks()
         if something_happened or now - self._reaped > REAP_EVERY:
             self._reaped = now
             self._reap(now)
@@ -99,6 +112,15 @@ class Fence:
                 requests.answer(self, request)
         self._watch_agent(now)
         self._last_step = boottime()
+
+    def _watch_clocks(self) -> None:
+        """A machine that stood still while it was moved has a deadline that is late by that (S1). Its agent notices,
+        too, but may be frozen."""
+        before, self._distance = self._distance, distance(self._distance)
+        stepped = self._distance - before
+        if stepped > max(LEAST_MARGIN, self.mapping.lease_end - self.mapping.deadline):
+            self._void = self.mapping.armings
+            self.log("clock_stepped", seconds=round(stepped, 3), armings=self._void)
 
     def kill_for(self, request: int) -> None:
         """Start the killing pass; `request` is answered when it was empty."""
@@ -124,12 +146,14 @@ class Fence:
         """
         armings = self.mapping.armings
         at_risk = armings != self.mapping.settled or (self.postgres.pid is not None and self.postgres.writable)
-        overdue = self.mapping.deadline <= now and not self.mapping.paused
+        # Until its agent knows, it could take what is void for armed, and promote.
+        at_risk = at_risk or (armings == self._void and self.mapping.deadline > now)
+        overdue = self.deadline <= now and not self.mapping.paused
         if at_risk and overdue and self.overdue_since is None:
             self.overdue_since = now
             self._killing = True
             self._victim = self.postgres.pid
-            self._passed = self.mapping.deadline, self.mapping.lease_end
+            self._passed = self.deadline, self.mapping.lease_end
         if not self._killing:
             return
         empty = self.postgres.kill()

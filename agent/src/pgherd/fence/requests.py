@@ -70,7 +70,7 @@ def _start(fence: Fence, request: dict[str, Any]) -> dict[str, Any]:
     """Start the postmaster. Writable only before an armed deadline or in a pause, else only as a standby (S1, S4)."""
     volume = _refuse_a_second_one(fence)
     writable = bool(request["writable"])
-    if writable and fence.mapping.deadline <= boottime() and not fence.mapping.paused:
+    if writable and fence.deadline <= boottime() and not fence.mapping.paused:
         raise Refused("a writable start needs an armed deadline in the future, or a recorded pause (S4)")
     if not writable and not volume.is_standby():
         raise Refused(f"{volume.data_directory} has no standby.signal: it would start writable (S1)")
@@ -104,7 +104,7 @@ def _state(fence: Fence, request: dict[str, Any]) -> dict[str, Any]:
         "pid": fence.postgres.pid,
         "dead": fence.postgres.dead,
         "writable": fence.postgres.writable,
-        "armed": fence.mapping.deadline > boottime(),
+        "armed": fence.deadline > boottime(),
         "paused": fence.mapping.paused,
         "overdue": fence.overdue_since is not None,
         "kills": fence.kills,

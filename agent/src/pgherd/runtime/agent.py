@@ -60,6 +60,7 @@ from pgherd.model.actions import (
     SetInitialize,
     WriteLease,
 )
+from pgherd.model.clocks import distance
 from pgherd.model.settings import Identity, Settings
 from pgherd.model.view import View
 from pgherd.runtime.access import Access, Apply
@@ -86,6 +87,7 @@ from pgherd.runtime.synchronous import Requirement
 from pgherd.runtime.tally import DECISIONS
 from pgherd.runtime.tasks import Tasks
 from pgherd.runtime.upkeep import Following, Initialize, Reload, Role
+from pgherd.runtime.waiting import Bell
 from pgherd.runtime.watchers import watch_config, watch_lock, watch_pods
 from pgherd.runtime.writer import Writer
 
@@ -127,6 +129,7 @@ class Agent:
         wall: Clock = time.time,
     ) -> None:
         self._parts, self._log, self._clock, self._wall = parts, log, clock, wall
+        self._pulse = Bell()
         stores, server = parts.stores, parts.server
         self.state = state = State(settings, identity, container, log)
         self.lock = Lock(state, stores.lock, parts.fence, clock, log)
@@ -216,20 +219,21 @@ class Agent:
         """The fence's word that PostgreSQL's first process ended: known in milliseconds."""
         self.state.tally.exited(status)
         self._log.info("postgres-exited", f"process {pid} ended with status {status}", pid=pid, status=status)
+        self._pulse.ring()  # the fence may have killed it for a step of the wall clock
         self.state.look.ring()
 
     async def _heartbeat(self) -> None:
-        offset = self._wall() - self._clock()
+        offset = distance(None, self._wall, self._clock)
         while True:
             self._parts.fence.beat()
-            now = self._wall() - self._clock()
+            now = distance(offset, self._wall, self._clock)
             stepped = now - offset > self.state.configuration.margin
             if self.state.knowledge.held is not None and stepped and not self._parts.fence.paused():
                 # A machine that was moved while stopped: its boot-time clock may have stood still (§2, Clocks).
                 self.lock.forget_own(f"the wall clock stepped forward by {now - offset:.1f} s")
                 await self.lock.refresh(1.0)
             offset = now
-            await asyncio.sleep(BEAT)
+            await self._pulse.wait(BEAT)
 
     async def _decide(self) -> None:
         state, began = self.state, self._clock()
