@@ -61,7 +61,7 @@ def _pooler(cluster: Mapping[str, Any]) -> dict[str, Any]:
         "kind": "pooler",
         "member": f"{cluster['name']}-pgbouncer",
         "secret": f"{cluster['name']}-pgbouncer",
-        "labels": {f"{cluster['prefix']}role": "pgbouncer"},
+        "labels": {**cluster["pooler"]["labels"], f"{cluster['prefix']}role": "pgbouncer"},
         "common_name": POOLER_USER,
         "dns": [*pools, "localhost"],
         "addresses": [],

@@ -16,7 +16,7 @@ from typing import Any
 
 from .checks import Problems, given, nearest
 from .manifest_fields import CHILDREN, FIELDS, READ_ONLY, Field
-from .manifest_rules import check
+from .manifest_rules import at, check
 from .names import PGO_PREFIX
 
 PGO_DEFAULTS: Mapping[str, Any] = {
@@ -73,6 +73,7 @@ def with_manifest(
     problems.texts += [text for text in found.texts if not _is_ignored(reading, re.split(r"[=:]", text)[0])]
     for each, path, value in sorted(reading.taken, key=lambda taken: taken[0].rank):
         _assign(reading, each, path, value)
+    _pooled(reading, manifest)
     for index, entry in enumerate(reading.variables.get("postgres_instances", [])):
         entry.setdefault("name", f"{index:02d}")
     said = {name: value for name, value in stated.items() if value != defaults.get(name)}
@@ -186,6 +187,21 @@ def _assign(reading: Reading, known: Field, path: str, value: Any) -> None:
     reading.origins[place] = path
     if isinstance(value, Mapping):
         reading.origins.update({f"{place}.{name}": f"{path}.{name}" for name in value if name not in (before or {})})
+
+
+def _pooled(reading: Reading, manifest: Mapping[str, Any]) -> None:
+    """A pooler although nothing is said of it, and PgBouncer's own mode: PGO leaves that among its settings."""
+    path, name = "spec.proxy.pgBouncer", "postgres_pooler"
+    if at(manifest, path) is None or _is_ignored(reading, path):
+        return
+    reading.origins.setdefault(name, path)
+    pooler = reading.variables.setdefault(name, {})
+    parameters = pooler.get("parameters")
+    mode = parameters.get("pool_mode") if isinstance(parameters, Mapping) else None
+    pooler["pool_mode"] = "session" if mode is None else mode
+    if isinstance(parameters, Mapping):
+        pooler["parameters"] = {each: value for each, value in parameters.items() if each != "pool_mode"}
+    reading.origins[f"{name}.pool_mode"] = f"{path}.config.global.pool_mode"
 
 
 def _agreed(reading: Reading, name: str, said: Any, value: Any) -> Any:

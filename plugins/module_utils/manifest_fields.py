@@ -32,7 +32,8 @@ class Field:
 _SERVER = "the API server writes it"
 _IMAGE = "is PGO's own image; name the agent's in postgres_image"
 _BACKUPS = "this version makes no backups"
-_POOLER = "declare postgres_pooler instead: it has another form, and transaction as its mode"
+_POOLER = "the pooler is a container of the agent's image, with PgBouncer in it"
+_POOLER_SERVICE = "the pooler's Services have a type, a node port, and the labels and annotations of its other objects"
 _MONITORING = "the agents' REST API serves metrics; declare postgres_monitoring"
 _SOURCE = "this version cannot begin from a backup, another cluster or existing volumes"
 _GROW = "volumes grow when their declared size grows, never by themselves"
@@ -120,10 +121,36 @@ def _patroni() -> Iterator[Field]:
     yield Field(f"{dynamic}.postgresql.use_pg_rewind", "postgres_use_pg_rewind")
 
 
+def _pooler() -> Iterator[Field]:
+    here, there = "spec.proxy.pgBouncer", "postgres_pooler"
+    yield Field(f"{here}.metadata.labels", f"{there}.labels")
+    yield Field(f"{here}.metadata.annotations", f"{there}.annotations")
+    yield Field(f"{here}.replicas", f"{there}.replicas")
+    yield Field(f"{here}.minAvailable", f"{there}.min_available")
+    yield Field(f"{here}.port", f"{there}.port")
+    yield Field(f"{here}.config.global", f"{there}.parameters")
+    yield Field(f"{here}.config.databases", f"{there}.databases")
+    yield Field(f"{here}.config.users", reason="the pooler knows no settings by user; say them by database")
+    yield Field(f"{here}.config.files", reason="the pooler mounts no files of yours")
+    yield Field(f"{here}.resources", f"{there}.resources")
+    yield Field(f"{here}.affinity", f"{there}.affinity")
+    yield Field(f"{here}.tolerations", f"{there}.tolerations")
+    yield Field(f"{here}.topologySpreadConstraints", f"{there}.topology_spread")
+    yield Field(f"{here}.priorityClassName", f"{there}.priority_class")
+    yield Field(f"{here}.service.type", f"{there}.service_type")
+    yield Field(f"{here}.service.nodePort", f"{there}.node_port")
+    for name in ("metadata", "ipFamilyPolicy", "ipFamilies", "internalTrafficPolicy", "externalTrafficPolicy"):
+        yield Field(f"{here}.service.{name}", reason=_POOLER_SERVICE)
+    yield Field(
+        f"{here}.customTLSSecret", reason="its certificate is of the cluster's authority, and is renewed with it"
+    )
+    for name in ("image", "sidecars", "containers", "volumes"):
+        yield Field(f"{here}.{name}", reason=_POOLER)
+
+
 def _apart() -> Iterator[Field]:
     """What has no variable here, by subject."""
     yield Field("spec.backups", reason=_BACKUPS)
-    yield Field("spec.proxy", reason=_POOLER)
     yield Field("spec.monitoring", reason=_MONITORING)
     yield Field("spec.instrumentation", reason=_MONITORING)
     yield Field("spec.dataSource", reason=_SOURCE)
@@ -173,6 +200,7 @@ def _fields() -> Iterator[Field]:
     yield Field("spec.supplementalGroups", "postgres_supplemental_groups")
     yield Field("spec.customTLSSecret", "postgres_custom_tls_secret")
     yield Field("spec.customReplicationTLSSecret", "postgres_custom_replication_tls_secret")
+    yield from _pooler()
     yield from _apart()
 
 

@@ -35,6 +35,7 @@ _LOG_PLACES = re.compile(r"log|/(pgdata|pgwal|pgtmp)/logs/postgres(/.*)?|/volume
 MOST: Mapping[str, int] = {
     "spec.users": 64,
     "spec.config.parameters": 50,
+    "spec.proxy.pgBouncer.config.global": 50,
     "spec.authentication.rules": 10,
 }
 

@@ -16,6 +16,7 @@ from ansible_collections.pgherd.postgres.plugins.module_utils.declaration import
 from ansible_collections.pgherd.postgres.plugins.module_utils.instance_sets import FIELDS as SET_FIELDS
 from ansible_collections.pgherd.postgres.plugins.module_utils.manifest import with_manifest
 from ansible_collections.pgherd.postgres.plugins.module_utils.manifest_fields import FIELDS, READ_ONLY
+from ansible_collections.pgherd.postgres.plugins.module_utils.pooler import FIELDS as POOLER_FIELDS
 
 from .conftest import ROOT
 
@@ -82,9 +83,44 @@ def test_every_field_that_is_taken_over_arrives_unchanged() -> None:
         if (
             field is not None
             and field.convert is None
-            and field.target not in ("postgres_parameters", "postgres_pg_hba")
+            and field.target not in ("postgres_parameters", "postgres_pg_hba", "postgres_pooler.parameters")
         ):
             assert at(variables, name) == at(RICH, path), name
+
+
+@pytest.mark.parametrize(
+    ("pgbouncer", "mode", "parameters"),
+    [
+        ({}, "session", {}),
+        ({"config": {"global": {"max_client_conn": "500"}}}, "session", {"max_client_conn": "500"}),
+        ({"config": {"global": {"pool_mode": "transaction"}}}, "transaction", {}),
+    ],
+)
+def test_a_pooler_has_the_mode_of_its_settings_or_pgbouncers_own(
+    pgbouncer: dict[str, Any], mode: str, parameters: dict[str, str]
+) -> None:
+    manifest = changed("spec.proxy", {"pgBouncer": pgbouncer})
+    before = copy.deepcopy(manifest)
+    pooler = declared(manifest)["pooler"]
+    assert (pooler["mode"], pooler["parameters"], manifest) == (mode, parameters, before)
+    assert [(pool["name"], pool["replicas"]) for pool in pooler["pools"]] == [("hippo-pgbouncer", 1)]
+    more = declared(manifest, pooler={"read_only_replicas": 2})["pooler"]
+    assert [pool["replicas"] for pool in more["pools"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("config.global.pool_mode", "sometimes", "must be one of session, transaction, statement"),
+        ("config.global.auth_type", "trust", "belongs to pgherd"),
+        ("config.databases.app", "host=elsewhere", "must not say host"),
+        ("config.global", {f"x{n}": "1" for n in range(51)}, "may have 50 entries"),
+        ("replicas", -1, "must be"),
+    ],
+)
+def test_what_a_pooler_cannot_be_is_refused_by_the_manifests_path(path: str, value: Any, said: str) -> None:
+    problems = refused(changed(f"spec.proxy.pgBouncer.{path}", value))
+    assert any(text.startswith(f"spec.proxy.pgBouncer.{path}") and said in text for text in problems), problems
 
 
 def test_what_two_fields_say_goes_together_as_pgo_puts_it() -> None:
@@ -107,7 +143,8 @@ def test_every_target_is_a_variable() -> None:
     for field in FIELDS.values():
         if field.target not in ("", READ_ONLY):
             variable, _, rest = field.target.partition("[].")
-            assert variable in KNOWN, field
+            variable, _, part = variable.partition(".")
+            assert variable in KNOWN and (not part or part in POOLER_FIELDS), field
             if variable == "postgres_instances":
                 assert rest.split(".")[0].removesuffix("[]") in SET_FIELDS, field
         assert bool(field.target) != bool(field.reason), f"{field.path} is either taken over or has a reason"
