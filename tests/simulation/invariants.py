@@ -349,13 +349,19 @@ class Checks:
     def _leads_standbys(self, record: Lease, leader: Container) -> bool:
         """A standby leader gets what the remote primary writes, and nobody accepts writes."""
         assert record.holder is not None
+        if self._stranger():
+            return record.holder.standby or leader in self._writers()
         streams = self._streams(leader) and self._follows_whom(leader, REMOTE)
         return record.holder.standby and streams and not self._writers()
+
+    def _stranger(self) -> bool:
+        """The remote primary is of another cluster: nobody follows it, whatever the configuration says (S6)."""
+        return self._cluster.remote.data.system != self.system
 
     def _synchronous(self, record: Lease, leader: Container, others: int) -> bool:
         """The set is as large as it should be, and commits wait for it and for nobody else."""
         if self._cluster.configured.standby:
-            return record.sync is None
+            return record.sync is None or self._stranger()
         wanted, instance = self._cluster.configured, leader.fence.instance
         sync = record.sync
         if sync is None or wanted.mode == "off":

@@ -161,6 +161,14 @@ def test_a_silent_candidate_is_kept_for_two_rounds(silent: float, kept: bool) ->
     assert writes(decide(found, NOW))[WriteKind.RENEW].candidates == ((Candidate("m2", "i2"),) if kept else ())
 
 
+def test_a_silent_candidate_of_an_unpublished_holder_is_not_kept() -> None:
+    """What it has may be of a line that was left (S8): a standby leader that was rewound, or a failover."""
+    quiet = msgspec.structs.replace(peer("m2", None), first_missing=NOW - 1)
+    found = leader_view(knowledge=holding(msgspec.structs.replace(NAMED, address=None), NOW - 3), peers=(quiet,))
+    write = writes(decide(found, NOW))[WriteKind.RENEW]
+    assert write.address is not None and write.candidates == ()
+
+
 # Give up
 
 

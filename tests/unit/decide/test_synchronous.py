@@ -191,6 +191,7 @@ def members(found: View) -> tuple[tuple[Standby, ...] | None, tuple[Standby, ...
 
 
 TWO = Configuration(synchronous_mode=True, synchronous_node_count=2)
+CASCADE = {"tags": {"m0": {"replicatefrom": "m2"}}}
 ONLY_M2 = {"senders": (Sender("m2", 5000),), "unsent_since": {"m0": NOW - 2}}
 NONE = {"senders": (), "unsent_since": {"m0": NOW - 2, "m2": NOW - 2}}
 AGAIN = {"words": {"m0": status("m0", **STREAMS, incarnation="new")}}
@@ -248,6 +249,9 @@ UNANSWERED = (Attempt("w", NOW, 10, WriteKind.RENEW, 5, "7"),)
             id="too far behind",
         ),
         pytest.param((), {"words": {"m0": None}}, ((), (M2,)), id="who says nothing does not enter"),
+        pytest.param((), CASCADE, ((), (M2,)), id="who is about to stream from another standby comes last"),
+        pytest.param((M0,), CASCADE, ((M0,), (M0, M2)), id="and is replaced"),
+        pytest.param((), {**CASCADE, "configuration": TWO}, ((), (M0, M2)), id="but is taken where there are too few"),
         pytest.param((M0,), {"words": {"m0": None}}, ((M0,), (M0,)), id="who says nothing and streams stays"),
     ],
 )  # fmt: skip
@@ -334,6 +338,10 @@ LATE = {"words": {"m2": status("m2", **STREAMS, position=Position(2, 4000))}}
             quorum((M0, M2), 1, configuration=ON, enforced=proof(5000, M0)), ((M0,), 1), every(M0), id="then the lease"
         ),
         pytest.param(quorum((M0, M2), 1, **NONE), ((), 0), None, id="all are lost: the lease first"),
+        pytest.param(
+            quorum((M0, M2), 1, **CASCADE), ((M0, M2), 1), every(M2), id="one will stream from the other: as if lost"
+        ),
+        pytest.param(quorum((M0, M2), 2, count=2, **CASCADE), ((M0, M2), 2), ANY2, id="but too few are left for that"),
     ],
 )  # fmt: skip
 def test_one_step_after_the_other_in_a_quorum(found: View, lease_says: Any, setting: Rule | None) -> None:

@@ -13,6 +13,7 @@ from pgherd.model.actions import Clone, Follow, PollPeers, Start
 from pgherd.model.lease import Candidate
 from pgherd.model.position import Position
 from pgherd.model.server import Server
+from pgherd.model.synchronous import Standby, Synchronous
 from pgherd.model.view import Failure, TaskKind, View
 
 NEVER = ({"nofailover": "true"}, {"failover_priority": "0"})
@@ -135,6 +136,15 @@ def test_a_cascaded_member_follows_its_source_while_that_streams(words: Any, sou
     seen = cascaded(words, server=standby(following="elsewhere", streaming=False))
     assert decide(seen, NOW).actions == (Follow(source),)
     assert decide(cascaded(words, server=stopped()), NOW).actions == (Start(writable=False, source=source),)
+
+
+def test_a_member_for_whom_commits_wait_stays_with_the_leader() -> None:
+    """Gone, it would stop every commit where no other can take its place (synchronous_mode_strict)."""
+    for members, source in (((Standby("m1", "i1"),), "m0"), ((Standby("m2", "i2"),), "m2")):
+        sync = Synchronous("on", Standby("m0", "i0"), members, 1)
+        known = observing(lease(sync=sync), NOW - 4)
+        seen = cascaded({}, knowledge=known, server=standby(following="elsewhere", streaming=False))
+        assert decide(seen, NOW).actions == (Follow(source),)
 
 
 def test_a_silent_source_is_left_for_the_leader() -> None:

@@ -126,12 +126,14 @@ def candidates(view: View, record: Lease) -> tuple[Candidate, ...]:
         return ()
     if extended(view.knowledge):
         return record.candidates  # frozen: exactly these have promised
+    # Those of a holder that was not published on this line may have more than it, or something else.
+    recorded = record.candidates if record.address is not None else ()
     found = []
     for peer in view.peers:
         status = status_of(view, peer.pod.member)
         if status is None:
             patience = 2 * view.configuration.loop_wait
-            kept = next((c for c in record.candidates if c.member == peer.pod.member), None)
+            kept = next((c for c in recorded if c.member == peer.pod.member), None)
             if kept and peer.first_missing and peer.asked - peer.first_missing < patience and not peer.pod.terminating:
                 found.append(kept)
             continue

@@ -21,7 +21,7 @@ from typing import Literal
 
 import msgspec
 
-from pgherd.decide import compare
+from pgherd.decide import compare, upstream
 from pgherd.model.lease import Lease
 from pgherd.model.member import MemberStatus, Peer
 from pgherd.model.position import Position
@@ -220,7 +220,9 @@ def target(view: View, record: Lease, now: float) -> Rule:
     if not ranked and view.configuration.synchronous_mode_strict:
         return Rule(recorded, record.sync.votes if record.sync else 0)  # commits wait for them
     if view.configuration.quorum:
-        return Rule(tuple(sorted(ranked)), min(count, len(ranked)))
+        staying = [each for each in ranked if not upstream.would_leave(view, each.member)]
+        voters = staying if len(staying) >= count else ranked
+        return Rule(tuple(sorted(voters)), min(count, len(voters)))
     chosen = ranked[:count]
     if any(each not in recorded for each in chosen) and record.sync and record.sync.votes == len(recorded):
         chosen += [each for each in recorded if each in ranked and each not in chosen]
@@ -228,10 +230,10 @@ def target(view: View, record: Lease, now: float) -> Rule:
 
 
 def fit(view: View, record: Lease, now: float) -> list[Standby]:
-    """Who may be synchronous, best first: `sync_priority`, in the set already, position, name."""
+    """Who may be synchronous, best first: `sync_priority`, no cascade ahead, in the set already, position, name."""
     recorded = {each.member: each for each in (record.sync.members if record.sync else ())}
     senders = {sender.member: sender for sender in view.server.senders}
-    found: list[tuple[tuple[int, bool, int, str], Standby]] = []
+    found: list[tuple[tuple[int, bool, bool, int, str], Standby]] = []
     for peer in view.peers:
         status, sender = compare.status_of(view, peer.pod.member), senders.get(peer.pod.member)
         priority = sync_priority(status, view.tags.get(peer.pod.member, {}))
@@ -245,7 +247,8 @@ def fit(view: View, record: Lease, now: float) -> list[Standby]:
         stays = member is not None and (sender is not None or not missed(view, peer, now))
         candidate = member if stays else newcomer(view, status, sender)
         if candidate is not None:
-            order = (-priority, not stays, -(sender.flushed if sender else 0), candidate.member)
+            leaves = upstream.would_leave(view, candidate.member)
+            order = (-priority, leaves, not stays, -(sender.flushed if sender else 0), candidate.member)
             found.append((order, candidate))
     return [candidate for _, candidate in sorted(found)]
 

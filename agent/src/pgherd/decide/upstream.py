@@ -20,7 +20,11 @@ def streams_along(status: MemberStatus, leader: MemberStatus) -> bool:
 
 
 def source(view: View, leader: MemberStatus) -> str:
-    """`replicatefrom`, as long as that member answers and streams; the leader otherwise."""
+    """`replicatefrom`, as long as that member answers and streams; the leader otherwise. A member for whom commits wait
+    (S3) stays with the leader until that has another one."""
+    record = view.knowledge.record
+    if record is not None and record.sync is not None and view.member in {each.member for each in record.sync.members}:
+        return leader.member
     wanted = tags.upstream(view.tags.get(view.member, {}))
     if wanted is None or wanted in (view.member, leader.member) or breaks_cycle(view, leader.member):
         return leader.member
@@ -30,6 +34,13 @@ def source(view: View, leader: MemberStatus) -> str:
     if view.member in row(wanted, streaming(view)):
         return leader.member
     return wanted
+
+
+def would_leave(view: View, member: str) -> bool:
+    """Seen by the leader: a tag takes this member to another standby, which is there."""
+    wanted = tags.upstream(view.tags.get(member, {}))
+    status = compare.status_of(view, wanted) if wanted not in (None, member, view.member) else None
+    return status is not None and status.role == "replica" and bool(status.streaming_from)
 
 
 def row(first: str, onward: Mapping[str, str | None]) -> list[str]:
