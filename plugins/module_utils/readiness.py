@@ -32,14 +32,16 @@ class Situation:
 
 
 def situation(
-    api: Api, namespace: str, lock: tuple[str, str], members: Sequence[str], selector: Mapping[str, str], prefix: str
-) -> Situation:
-    """One look at pods, lock (kind, name) and users. Without `members` (pod names) those that are there are shown."""
+    api: Api, namespace: str, lock: tuple[str, str], members: Sequence[str], selector: Mapping[str, str], prefix: str,
+    poolers: Sequence[str] = (),
+) -> Situation:  # fmt: skip
+    """One look at pods, lock (kind, name), poolers and users. Without `members` (pod names) those that are there are
+    shown."""
     by_name = _pods(api, namespace, selector, prefix)
     annotations = _annotations(api, path(lock[0], namespace, lock[1]))
     names = list(members) or sorted(by_name)
     shown = tuple(member_of(name, by_name.get(name), annotations.get("leader", ""), prefix) for name in names)
-    missing = tuple(_missing(shown, annotations, " ".join(lock)))
+    missing = (*_missing(shown, annotations, " ".join(lock)), *_without(api, namespace, poolers))
     if not any(each["leader"] and each["role"] in ("primary", "master") for each in shown):
         return Situation(shown, annotations, missing)
     # Only a primary takes declared users and databases up.
@@ -120,6 +122,23 @@ def _missing(members: Sequence[Mapping[str, Any]], lock: Mapping[str, str], lock
             declared = ("primary", "master") if member["leader"] else ("replica", "noloadbalance")
             if member["role"] not in declared:
                 yield f"{member['name']} bears role {member['role'] or 'none'} instead of {declared[0]}"
+
+
+def _without(api: Api, namespace: str, poolers: Sequence[str]) -> Iterator[str]:
+    """Poolers (names of Deployments) that are not, or not wholly, as declared last."""
+    for name in poolers:
+        try:
+            found = api.request("GET", path("Deployment", namespace, name))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            yield f"pooler {name} is not there"
+            continue
+        status, wanted = found.get("status") or {}, found["spec"].get("replicas", 1)
+        known = status.get("observedGeneration", 0) >= found["metadata"].get("generation", 0)
+        ready = min(status.get("updatedReplicas", 0), status.get("availableReplicas", 0)) if known else 0
+        if ready < wanted:
+            yield f"pooler {name} has {ready} of {wanted} pods ready"
 
 
 def _labels(pod: Mapping[str, Any]) -> dict[str, str]:

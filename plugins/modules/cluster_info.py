@@ -34,6 +34,11 @@ options:
     type: list
     elements: str
     default: []
+  poolers:
+    description: Names of the declared poolers' Deployments, whose pods must be ready, too.
+    type: list
+    elements: str
+    default: []
   selector:
     description: Labels by which the cluster's objects are found.
     type: dict
@@ -186,6 +191,7 @@ def main() -> None:
         "namespace": {"type": "str", "required": True},
         "cluster": {"type": "str", "required": True},
         "members": {"type": "list", "elements": "str", "default": []},
+        "poolers": {"type": "list", "elements": "str", "default": []},
         "selector": {"type": "dict", "required": True},
         "label_prefix": {"type": "str", "default": "pgherd.dev/"},
         "lock_kind": {"type": "str", "choices": ["Endpoints", "EndpointSlice"], "default": "Endpoints"},
@@ -206,6 +212,7 @@ def main() -> None:
             params["members"],
             params["selector"],
             params["label_prefix"],
+            params["poolers"],
         )
 
     try:

@@ -101,6 +101,11 @@ options:
     type: list
     elements: str
     default: []
+  poolers:
+    description: Names of the declared poolers, which O(members) are of no use without.
+    type: list
+    elements: str
+    default: []
   label_prefix:
     description: Prefix of the cluster's labels.
     type: str
@@ -205,6 +210,7 @@ OPTIONS = {
 }
 READINESS = {
     "members": {"type": "list", "elements": "str", "default": []},
+    "poolers": {"type": "list", "elements": "str", "default": []},
     "label_prefix": {"type": "str", "default": "pgherd.dev/"},
 }
 
@@ -221,7 +227,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     if params["members"] and wanted.lock:
         lock = (wanted.lock_kind, wanted.lock)
         look = (api, wanted.namespace, lock, params["members"], wanted.selector, params["label_prefix"])
-        result["missing"] = list(situation(*look).missing)
+        result["missing"] = list(situation(*look, params["poolers"]).missing)
     return result
 
 

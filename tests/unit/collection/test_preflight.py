@@ -129,6 +129,32 @@ def test_what_is_missing_is_said_with_kubernetes_own_reason() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("spec", "status", "said"),
+    [
+        ({"replicas": 2}, {"observedGeneration": 3, "updatedReplicas": 2, "availableReplicas": 2}, ()),
+        ({"replicas": 2}, {"observedGeneration": 3, "updatedReplicas": 1, "availableReplicas": 2}, ("has 1 of 2",)),
+        ({"replicas": 2}, {"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 2}, ("has 0 of 2",)),
+        ({"replicas": 0}, {"observedGeneration": 3}, ()),
+        ({}, None, ("has 0 of 1",)),
+        (None, None, ("is not there",)),
+    ],
+)
+def test_a_pooler_is_ready_when_its_newest_pods_are(spec: Any, status: Any, said: tuple[str, ...]) -> None:
+    memory = Memory()
+    for each in (pod("a-0", True, "primary"), pod("b-0", True, "replica")):
+        memory.objects[f"/api/v1/namespaces/databases/pods/{each['metadata']['name']}"] = each
+    memory.objects["/api/v1/namespaces/databases/endpoints/demo-ha"] = {"metadata": {"annotations": {"leader": "a-0"}}}
+    if spec is not None:
+        memory.objects["/apis/apps/v1/namespaces/databases/deployments/demo-pgbouncer"] = {
+            "metadata": {"generation": 3}, "spec": spec, "status": status,
+        }  # fmt: skip
+    look = (memory, "databases", ("Endpoints", "demo-ha"), ["a-0", "b-0"], {"c": "demo"}, "p/", ["demo-pgbouncer"])
+    found = situation(*look).missing
+    assert len(found) == len(said)
+    assert all(f"pooler demo-pgbouncer {part}" in text for text, part in zip(found, said, strict=True))
+
+
 def test_a_wrong_role_label_is_said() -> None:
     assert seen(pod("a-0", True, "replica"), pod("b-0", True, "")) == (
         "a-0 bears role replica instead of primary",
