@@ -56,6 +56,10 @@ def on_promises(since: float, began: float, **changes: Any) -> View:
         ("whether or not a write is under way", without_api(6.0, writing=False), True),
         ("not without proof of health since the renewal", without_api(6.0, health=Health(NOW - 7, True)), False),
         ("nor with a proof that it is ill", without_api(6.0, health=Health(NOW - 1, False, "no fsync")), False),
+        ("nor before it is published again", without_api(
+            6.0, knowledge=holding(msgspec.structs.replace(MINE, address=None), NOW - 6), health=None), False),
+        ("published again, it works", without_api(
+            6.0, knowledge=holding(msgspec.structs.replace(MINE, address=None), NOW - 6)), True),
         ("switched off", without_api(6.0, configuration=Configuration(failsafe_mode=False)), False),
         ("after a round: as often as renewals", on_promises(20, 2.9), False),
         ("the next one", on_promises(20, 3.0), True),

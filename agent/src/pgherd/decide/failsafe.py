@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import msgspec
 
-from pgherd.decide import compare, standby
+from pgherd.decide import compare, holder, standby
 from pgherd.model.actions import AskPromises, Decision, Reason, WriteLease
 from pgherd.model.knowledge import WriteKind, extended, renewed_at
 from pgherd.model.promises import candidates
+from pgherd.model.server import Process
 from pgherd.model.view import View
 
 AGAIN = 0.25
@@ -31,7 +32,14 @@ def due(view: View) -> float | None:
 
 
 def renews(view: View, now: float) -> bool:
-    """Whether this member would renew its lease now, if nothing were under way."""
+    """Whether this member would renew its lease now, if nothing were under way.
+
+    The write that publishes a primary needs no proof of health, since it extends nothing that was not taken just now;
+    going on without the API does (S4).
+    """
+    works = view.server.primary and view.server.process is Process.RUNNING and view.task is None
+    if works and not holder.healthy(view):
+        return False
     decision = standby.decide(msgspec.structs.replace(view, writing=False), now)
     return any(isinstance(action, WriteLease) and action.kind is WriteKind.RENEW for action in decision.actions)
 
