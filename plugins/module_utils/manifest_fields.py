@@ -64,6 +64,14 @@ def _service(path: str, target: str) -> Iterator[Field]:
     yield Field(f"{path}.externalTrafficPolicy", f"{target}_external_traffic_policy")
 
 
+def _scheduling(path: str, target: str) -> Iterator[Field]:
+    """Where pods go."""
+    yield Field(f"{path}.affinity", f"{target}.affinity")
+    yield Field(f"{path}.tolerations", f"{target}.tolerations")
+    yield Field(f"{path}.topologySpreadConstraints", f"{target}.topology_spread")
+    yield Field(f"{path}.priorityClassName", f"{target}.priority_class")
+
+
 def _instances() -> Iterator[Field]:
     here, there = "spec.instances[]", "postgres_instances[]"
     yield Field(f"{here}.metadata.labels", f"{there}.labels")
@@ -84,10 +92,7 @@ def _instances() -> Iterator[Field]:
     yield Field(f"{here}.resources", f"{there}.resources")
     yield Field(f"{here}.sidecars.replicaCertCopy", reason="there is no such container: the agent reloads certificates")
     yield Field(f"{here}.containers", f"{there}.sidecars")
-    yield Field(f"{here}.affinity", f"{there}.affinity")
-    yield Field(f"{here}.tolerations", f"{there}.tolerations")
-    yield Field(f"{here}.topologySpreadConstraints", f"{there}.topology_spread")
-    yield Field(f"{here}.priorityClassName", f"{there}.priority_class")
+    yield from _scheduling(here, there)
 
 
 def _patroni() -> Iterator[Field]:
@@ -133,10 +138,7 @@ def _pooler() -> Iterator[Field]:
     yield Field(f"{here}.config.users", reason="the pooler knows no settings by user; say them by database")
     yield Field(f"{here}.config.files", reason="the pooler mounts no files of yours")
     yield Field(f"{here}.resources", f"{there}.resources")
-    yield Field(f"{here}.affinity", f"{there}.affinity")
-    yield Field(f"{here}.tolerations", f"{there}.tolerations")
-    yield Field(f"{here}.topologySpreadConstraints", f"{there}.topology_spread")
-    yield Field(f"{here}.priorityClassName", f"{there}.priority_class")
+    yield from _scheduling(here, there)
     yield Field(f"{here}.service.type", f"{there}.service_type")
     yield Field(f"{here}.service.nodePort", f"{there}.node_port")
     for name in ("metadata", "ipFamilyPolicy", "ipFamilies", "internalTrafficPolicy", "externalTrafficPolicy"):
