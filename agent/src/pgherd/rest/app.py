@@ -76,7 +76,12 @@ def _certified(scope: Scope) -> str:
 
 def _login(scope: Scope) -> str:
     """Whose certificate this is, when that is for PostgreSQL alone; else empty."""
-    return next((name for name in LOGINS if f"{_certified(scope)},".startswith(f"CN={name},")), "")
+    return next((name for name in LOGINS if _certifies(scope, name)), "")
+
+
+def _certifies(scope: Scope, name: str) -> bool:
+    """Whether the client's certificate bears exactly this common name."""
+    return f"{_certified(scope)},".startswith(f"CN={name},")
 
 
 def _json(body: Any, status: int = 200) -> Response:
@@ -154,7 +159,7 @@ def _promise(answer: Promiser) -> Endpoint:
             asked = msgspec.json.decode(body, type=Question)
         except msgspec.MsgspecError as error:
             return _json({"error": f"not a question for a promise: {error}"}, 400)
-        if not f"{_certified(request.scope)},".startswith(f"CN={asked.member},"):
+        if not _certifies(request.scope, asked.member):
             text = f"only {asked.member} itself may ask for promises: the certificate is that of another"
             return _json({"error": text}, 403)
         return _json(answer(asked))
