@@ -117,13 +117,13 @@ def without_shims(path: str) -> str:
 
 
 def unit() -> Result:
-    each = "--numprocesses=auto"
-    result = pytest("unit", "tests/unit", each)
+    all_cores = "--numprocesses=auto"
+    result = pytest("unit", "tests/unit", all_cores)
     newer = newest_environment()
     if newer is None:
         print("no newer Python on this machine: unit and simulation ran on this one only")
     elif not result.failed:
-        result.add(pytest("unit-newest", "tests/unit", each, python=newer))
+        result.add(pytest("unit-newest", "tests/unit", all_cores, python=newer))
     return result
 
 
