@@ -90,20 +90,28 @@ def test_a_member_killed_while_it_rewinds_becomes_a_replica(scene: Scene) -> Non
     scene.witness.verdict(new)
 
 
+@pytest.mark.parametrize("cluster", [{"postgresql": {"pre_promote": "/bin/sleep 2"}}], indirect=True)
 def test_a_member_killed_while_it_promotes_costs_one_more_failover(scene: Scene) -> None:
+    """It holds the lease and was promoted, and nobody heard so: its timeline is not the cluster's latest one (S2)."""
     cluster = scene.cluster
     scene.leader.kill()
     scene.leader.report()
 
-    def promoting() -> Member | None:
+    def taken() -> Member | None:
         leader = cluster.leader()
-        return leader if leader not in (None, scene.leader) and cluster.objects.address() is None else None
+        return leader if leader is not scene.leader else None
 
-    half = eventually("a new holder without an address", promoting, cluster.ttl + 10, every=0.002)
+    half = eventually("a new holder", taken, cluster.ttl + 10, every=0.01)
+    cluster.cut_api(half)  # while its hook sleeps: it is promoted, and cannot say so
+    promoted = "select not pg_is_in_recovery()"
+    eventually("a promotion", lambda: cluster.database.ask(half.address, promoted) == [(True,)], cluster.ttl + 10)
     half.kill()
     half.report()
+    assert cluster.objects.address() is None
     leader = eventually("a writable leader", cluster.writable, cluster.ttl + 15)
+    assert cluster.timeline(leader) == 3
     scene.witness.wrote(leader)
+    cluster.mend_api(half)
     scene.leader.start()
     half.start()
     scene.witness.verdict(leader, 90)
