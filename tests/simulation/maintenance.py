@@ -105,9 +105,13 @@ class Maintenance:
         """`pgherd resume --leader-is-dead`, by somebody who has looked: no pod with the lease's UID is left."""
         store, members = self._cluster.store, self._cluster.members.values()
         record = store.lock.value.record
-        if record is None or not record.pause or json.loads(store.config).get("pause"):
+        if json.loads(store.config).get("pause") or (record is not None and not record.pause):
             return
-        if record.holder is not None and all(member.uid != record.holder.uid for member in members):
+        if (
+            record is not None
+            and record.holder is not None
+            and all(member.uid != record.holder.uid for member in members)
+        ):
             self._world.say("person", f"{record.leader} is dead")
             store.lock.put(through_annotations(declared_dead(record, "a person's word"), store.next_version()))
             return

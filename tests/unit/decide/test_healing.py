@@ -26,6 +26,7 @@ from pgherd.model.knowledge import Attempt, Knowledge, WriteKind, lost
 from pgherd.model.lease import Candidate, Handover, Holder, Lease
 from pgherd.model.member import MemberStatus
 from pgherd.model.server import Health
+from pgherd.model.settings import Configuration
 from pgherd.model.view import Task, TaskKind, View
 
 GONE = NOW - 2.0
@@ -163,6 +164,22 @@ def test_with_a_doubt_the_death_of_the_last_known_holder_proves_nothing(said: Me
     back = restored(decide(survivor(seen(), word("m0", seen()), said), NOW))
     assert back.holder is not None and (back.holder.uid, back.holder.container, back.nonce) == ("", "", "n")
     assert back.epoch == max(6, said.epoch_tried + 1, said.epoch_seen + 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "doubt", "paused"),
+    [(True, False, False, False), (True, True, False, True), (True, False, True, True), (False, False, False, True)],
+    ids=["given away", "pause still wanted", "somebody may have taken it", "held"],
+)
+def test_a_pause_stays_unless_its_holder_had_given_the_lease_away(
+    given: bool, wanted: bool, doubt: bool, paused: bool
+) -> None:
+    """A lease that is put back is nobody's to take in a pause, and its holder, who had left, would never end that."""
+    mark = Holder(uid="u0", container="c0", nonce="n", timeline=2, writable=2, pause=True)
+    last = lease(holder=mark, pause=True, released=5 if given else None)
+    other = word("m2", last, epoch_tried=6) if doubt else word("m2", last)
+    back = restored(decide(survivor(last, word("m0", last), other, configuration=Configuration(pause=wanted)), NOW))
+    assert back.holder is not None and (back.pause, back.holder.pause, back.free) == (paused, paused, False)
 
 
 def test_clients_stay_where_the_holder_says_that_it_is_primary() -> None:

@@ -134,9 +134,13 @@ def restored(view: View, words: Sequence[Word]) -> Lease | None:
     mark = msgspec.structs.replace(newest.holder, serial=newest.serial + 1)
     if not certain:
         mark = msgspec.structs.replace(mark, uid="", container="")
+    # Of a pause that is over: who gave a paused lease away had stopped PostgreSQL, and nobody came after it.
+    over = certain and newest.free and not view.configuration.pause
+    pause = newest.pause and not over
     leader = compare.status_of(view, newest.leader)
     return msgspec.structs.replace(
-        newest, epoch=max(word.epoch for word in words) + 1, released=None, handover=None, holder=mark,
+        newest, epoch=max(word.epoch for word in words) + 1, released=None, handover=None, pause=pause,
+        holder=msgspec.structs.replace(mark, pause=pause),
         ttl=max(view.configuration.ttl, *(record.ttl for *_, record in named)),
         address=newest.address if leader is not None and leader.role in ("primary", "standby_leader") else None,
     )  # fmt: skip
