@@ -61,6 +61,20 @@ def test_the_dead_holder_is_not_waited_for() -> None:
     assert takes(decide(expired(peers=asked_before), NOW)) is not None
 
 
+@pytest.mark.parametrize("name", ["m1", "m2"])
+def test_another_name_in_the_lease_makes_nobody_its_heir(name: str) -> None:
+    """m0 made it, without candidates: cut off from the API it goes on, as nobody else can take it (S1)."""
+    edited = observing(lease(leader=name, candidates=()), first_seen=NOW - 10.5)
+    decision = decide(expired(knowledge=edited), NOW)
+    assert takes(decision) is None and decision.reason.code == "outsider" and "m0" in decision.reason.text
+    behind = Position(2, 4000)
+    told = (
+        peer("m0", status("m0", role="replica", position=behind), NOW),
+        peer("m2", status("m2", position=behind), NOW),
+    )
+    assert takes(decide(expired(knowledge=edited, peers=told), NOW)) is not None
+
+
 def test_a_stopped_member_starts_alone_before_it_can_take() -> None:
     decision = decide(expired(server=stopped()), NOW)
     assert decision.actions == (Start(writable=False),) and decision.reason.code == "start-alone"

@@ -238,9 +238,16 @@ def outsider(view: View, record: Lease, way: Opening) -> str | None:
     named = {c.member: c.incarnation for c in record.candidates}
     if way.proof or record.leader is None or named.get(view.member, "") == view.server.incarnation:
         return None
-    needed = {*named, record.leader} - {view.member}
+    needed = {*named, record.leader, maker(view, record)} - {view.member}
     silent = sorted(needed - {status.member for status in compare.answers(view, way.since)})
     return f"{', '.join(silent)} did not answer" if silent else None
+
+
+def maker(view: View, record: Lease) -> str:
+    """Whose pod made the lease: somebody may have written another name over it, and goes on by failsafe or will not."""
+    uid = record.holder.uid if record.holder is not None else ""
+    pods = {pod.uid: pod.member for pod in view.pods}
+    return pods.get(uid) or str(record.leader)
 
 
 def rank(view: View, record: Lease, since: float) -> tuple[int, tuple[Loser, ...]]:
