@@ -25,6 +25,7 @@ from pgherd.model.actions import Decision, Kill, PollPeers, RestoreLease, WriteL
 from pgherd.model.knowledge import Attempt, Knowledge, WriteKind, lost
 from pgherd.model.lease import Candidate, Handover, Holder, Lease
 from pgherd.model.member import MemberStatus
+from pgherd.model.position import Position
 from pgherd.model.server import Health
 from pgherd.model.settings import Configuration
 from pgherd.model.view import Task, TaskKind, View
@@ -180,6 +181,20 @@ def test_a_pause_stays_unless_its_holder_had_given_the_lease_away(
     other = word("m2", last, epoch_tried=6) if doubt else word("m2", last)
     back = restored(decide(survivor(last, word("m0", last), other, configuration=Configuration(pause=wanted)), NOW))
     assert back.holder is not None and (back.pause, back.holder.pause, back.free) == (paused, paused, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "system", "writable"),
+    [(3, "7000", 3), (2, "7000", 2), (3, "another", 2)],
+    ids=["promoted", "not promoted", "another cluster's"],
+)
+def test_a_promotion_that_took_place_was_published_for_all_that_is_known(line: int, system: str, writable: int) -> None:
+    """The write that publishes may have had effect just before the lock was lost: who lacks it must not take (S2)."""
+    mark = Holder(uid="u0", container="c0", nonce="n", timeline=3, writable=2)
+    last = lease(holder=mark, address=None)
+    maker = word("m0", last, position=Position(line, 6000), system_identifier=system)
+    back = restored(decide(survivor(last, maker, word("m2", last)), NOW))
+    assert back.holder is not None and (back.holder.timeline, back.holder.writable) == (3, writable)
 
 
 def test_clients_stay_where_the_holder_says_that_it_is_primary() -> None:

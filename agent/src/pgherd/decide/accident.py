@@ -24,6 +24,7 @@ from pgherd.decide.election import STEP
 from pgherd.model.actions import Decision, PollPeers, Reason, RestoreLease, WriteLease
 from pgherd.model.knowledge import NAMELESS, WriteKind, holds
 from pgherd.model.lease import Lease
+from pgherd.model.position import Position
 from pgherd.model.server import Process
 from pgherd.model.view import View
 
@@ -43,6 +44,8 @@ class Word(msgspec.Struct, frozen=True):
     record: Lease | None
     epoch: int
     """The largest that it saw, in a record that named nobody or in a write of its own without an answer, too."""
+    timeline: int = 0
+    """That its data are on; 0 without data of this cluster."""
 
 
 def happened(view: View) -> str:
@@ -116,10 +119,25 @@ def gather(view: View, since: float) -> tuple[tuple[Word, ...], list[str]]:
     """Every declared member's word, own included, and who has not spoken since `since`."""
     known = view.knowledge
     tried = max((attempt.epoch for attempt in known.unanswered), default=0)
-    words = [Word(view.member, known.last, max(known.highest_epoch, tried))]
+    own = view.server
+    words = [
+        Word(
+            view.member,
+            known.last,
+            max(known.highest_epoch, tried),
+            timeline(view, own.system_identifier, own.position),
+        )
+    ]
     for status in compare.answers(view, since):
-        words.append(Word(status.member, status.lease_seen, max(status.epoch_seen, status.epoch_tried)))
+        epoch = max(status.epoch_seen, status.epoch_tried)
+        line = timeline(view, status.system_identifier, status.position)
+        words.append(Word(status.member, status.lease_seen, epoch, line))
     return tuple(words), sorted(set(view.members) - {word.member for word in words})
+
+
+def timeline(view: View, system: str | None, position: Position | None) -> int:
+    stranger = compare.identified(view) not in (None, system)
+    return 0 if position is None or stranger else position.timeline
 
 
 def restored(view: View, words: Sequence[Word]) -> Lease | None:
@@ -132,6 +150,9 @@ def restored(view: View, words: Sequence[Word]) -> Lease | None:
     assert newest.holder is not None
     certain = all(word.record is not None and word.record.named and word.epoch <= newest.epoch for word in words)
     mark = msgspec.structs.replace(newest.holder, serial=newest.serial + 1)
+    if not mark.standby and any(word.timeline == mark.timeline for word in words):
+        # Its promotion took place. Nobody may have seen that it was published before the lock was lost (S2).
+        mark = msgspec.structs.replace(mark, writable=mark.timeline)
     if not certain:
         mark = msgspec.structs.replace(mark, uid="", container="")
     # Of a pause that is over: who gave a paused lease away had stopped PostgreSQL, and nobody came after it.
