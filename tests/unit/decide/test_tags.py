@@ -147,6 +147,25 @@ def test_a_member_for_whom_commits_wait_stays_with_the_leader() -> None:
         assert decide(seen, NOW).actions == (Follow(source),)
 
 
+@pytest.mark.parametrize(
+    ("wishes", "source", "leaves"),
+    [
+        ({"m0": "m2"}, "m1", True),
+        ({"m0": "m2"}, None, False),
+        ({"m0": "m2"}, "m0", False),  # it streams from who would follow it
+        ({"m0": "m2", "m2": "m0"}, "m1", False),  # the first of a circle
+        ({"m0": "m1"}, "m1", False),
+    ],
+)
+def test_the_leader_knows_who_will_stream_from_another_standby(
+    wishes: dict[str, str], source: str | None, leaves: bool
+) -> None:
+    """m1 leads. Who is thought to leave takes no part in a quorum (S3)."""
+    tags = {member: {"replicatefrom": wish} for member, wish in wishes.items()}
+    others = peer("m0", status("m0", role="replica")), peer("m2", status("m2", streaming_from=source))
+    assert upstream.would_leave(view(peers=others, tags=tags), "m0") is leaves
+
+
 def test_a_silent_source_is_left_for_the_leader() -> None:
     silent = view(peers=(M0, peer("m2", None)), tags={"m1": {"replicatefrom": "m2"}}, server=standby(following="m2"))
     assert decide(silent, NOW).actions == (Follow("m0"),)
@@ -169,7 +188,7 @@ def test_whose_source_stands_still_asks_at_once_what_became_of_it() -> None:
 )
 def test_the_first_of_a_circle_streams_from_the_leader(wishes: dict[str, str], breaks: bool) -> None:
     tags = {member: {"replicatefrom": wish} for member, wish in wishes.items()}
-    assert upstream.breaks_cycle(view(tags=tags), "m0") is breaks
+    assert upstream.breaks_cycle(view(tags=tags), "m1", "m0") is breaks
     assert upstream.source(cascaded({}, tags), status("m0")) == ("m0" if breaks else "m2")
 
 

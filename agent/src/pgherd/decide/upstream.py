@@ -26,7 +26,7 @@ def source(view: View, leader: MemberStatus) -> str:
     if record is not None and record.sync is not None and view.member in {each.member for each in record.sync.members}:
         return leader.member
     wanted = tags.upstream(view.tags.get(view.member, {}))
-    if wanted is None or wanted in (view.member, leader.member) or breaks_cycle(view, leader.member):
+    if wanted is None or wanted in (view.member, leader.member) or breaks_cycle(view, view.member, leader.member):
         return leader.member
     status = compare.status_of(view, wanted)
     if status is None or not streams_along(status, leader) or status.terminating or compare.foreign(view, status):
@@ -37,10 +37,13 @@ def source(view: View, leader: MemberStatus) -> str:
 
 
 def would_leave(view: View, member: str) -> bool:
-    """Seen by the leader: a tag takes this member to another standby, which is there."""
+    """Seen by the leader: a tag takes this member to another standby, which is there and does not stream from it."""
     wanted = tags.upstream(view.tags.get(member, {}))
-    status = compare.status_of(view, wanted) if wanted not in (None, member, view.member) else None
-    return status is not None and status.role == "replica" and bool(status.streaming_from)
+    if wanted is None or wanted in (member, view.member) or breaks_cycle(view, member, view.member):
+        return False
+    status = compare.status_of(view, wanted)
+    there = status is not None and status.role == "replica" and bool(status.streaming_from)
+    return there and member not in row(wanted, streaming(view))
 
 
 def row(first: str, onward: Mapping[str, str | None]) -> list[str]:
@@ -58,11 +61,11 @@ def streaming(view: View) -> dict[str, str | None]:
     return {status.member: status.streaming_from for status in compare.answers(view)}
 
 
-def breaks_cycle(view: View, leader: str) -> bool:
+def breaks_cycle(view: View, who: str, leader: str) -> bool:
     """Tags that lead in a circle: the first of it by name streams from the leader, the others as they are told."""
     wishes = {member: tags.upstream(each) for member, each in view.tags.items() if member != leader}
-    chain = row(view.member, wishes)
-    return wishes.get(chain[-1]) == view.member and view.member == min(chain)
+    chain = row(who, wishes)
+    return wishes.get(chain[-1]) == who and who == min(chain)
 
 
 def copy_source(view: View, leader: MemberStatus) -> str:
