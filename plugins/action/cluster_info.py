@@ -11,6 +11,9 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..modules import cluster_info
+from ..plugin_utils.here import execute
+
 SLICE_SECONDS = 10
 SHORTEST_SLICE_SECONDS = 2
 
@@ -30,11 +33,7 @@ class ActionModule(ActionBase):
             started = time.monotonic()
             left = max(1, int(total - (time.monotonic() - began)))
             slice_seconds = min(SLICE_SECONDS, left)
-            found = self._execute_module(
-                module_name="pgherd.postgres.cluster_info",
-                module_args={**args, "wait_timeout": slice_seconds},
-                task_vars=task_vars,
-            )
+            found = execute(self, cluster_info, {**args, "wait_timeout": slice_seconds}, task_vars)
             passed = time.monotonic() - began
             final = set(found.get("missing") or ()) == set(found.get("refused") or ())
             if not waits or not found.get("failed") or final or passed >= total:

@@ -11,6 +11,9 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..modules import pki
+from ..plugin_utils.here import execute
+
 SLICE_SECONDS = 10
 
 display = Display()
@@ -31,14 +34,15 @@ class ActionModule(ActionBase):
             passed = time.monotonic() - began
             left = total - passed
             last = left <= SLICE_SECONDS
-            found = self._execute_module(
-                module_name="pgherd.postgres.pki",
-                module_args={
+            found = execute(
+                self,
+                pki,
+                {
                     **args,
                     "wait_timeout": max(0, int(min(left, SLICE_SECONDS))),
                     "required": args.get("required", True) if last else True,
                 },
-                task_vars=task_vars,
+                task_vars,
             )
             if not found.get("waiting") or last:
                 if found.get("waiting") and found.get("failed"):

@@ -11,6 +11,9 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..modules import rollout
+from ..plugin_utils.here import execute
+
 SLICE_SECONDS = 15
 REFUSED_SECONDS = 30
 """A configuration that a member still refuses after this will not be taken."""
@@ -29,11 +32,7 @@ class ActionModule(ActionBase):
         moved = time.monotonic()
         while True:
             left = max(1, int(patience - (time.monotonic() - moved)))
-            found = self._execute_module(
-                module_name="pgherd.postgres.rollout",
-                module_args={**args, "wait_timeout": min(SLICE_SECONDS, left)},
-                task_vars=task_vars,
-            )
+            found = execute(self, rollout, {**args, "wait_timeout": min(SLICE_SECONDS, left)}, task_vars)
             if self._task.check_mode:
                 return {**result, **found}
             if found.get("steps"):

@@ -153,6 +153,20 @@ from ansible_collections.pgherd.postgres.plugins.module_utils.names import CONFI
 from ansible_collections.pgherd.postgres.plugins.module_utils.readiness import Situation, situation
 from ansible_collections.pgherd.postgres.plugins.module_utils.waiting import wait
 
+OPTIONS = {
+    **AUTH_ARG_SPEC,
+    "namespace": {"type": "str", "required": True},
+    "cluster": {"type": "str", "required": True},
+    "members": {"type": "list", "elements": "str", "default": []},
+    "poolers": {"type": "list", "elements": "str", "default": []},
+    "selector": {"type": "dict", "required": True},
+    "label_prefix": {"type": "str", "default": "pgherd.dev/"},
+    "lock_kind": {"type": "str", "choices": ["Endpoints", "EndpointSlice"], "default": "Endpoints"},
+    "history": {"type": "bool", "default": False},
+    "wait": {"type": "bool", "default": False},
+    "wait_timeout": {"type": "int", "default": 300},
+}
+
 
 def _settled(seen: Situation) -> bool:
     """Nothing is missing, or nothing but what no waiting changes."""
@@ -185,21 +199,7 @@ def receipts(api: Api, params: dict[str, Any]) -> list[Any]:
     return history if isinstance(history, list) else []
 
 
-def main() -> None:
-    options = {
-        **AUTH_ARG_SPEC,
-        "namespace": {"type": "str", "required": True},
-        "cluster": {"type": "str", "required": True},
-        "members": {"type": "list", "elements": "str", "default": []},
-        "poolers": {"type": "list", "elements": "str", "default": []},
-        "selector": {"type": "dict", "required": True},
-        "label_prefix": {"type": "str", "default": "pgherd.dev/"},
-        "lock_kind": {"type": "str", "choices": ["Endpoints", "EndpointSlice"], "default": "Endpoints"},
-        "history": {"type": "bool", "default": False},
-        "wait": {"type": "bool", "default": False},
-        "wait_timeout": {"type": "int", "default": 300},
-    }
-    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+def perform(module: Any) -> None:
     params, api = module.params, connect(module)
     selector = ",".join(f"{name}={value}" for name, value in params["selector"].items())
     seconds, kind = params["wait_timeout"] if params["wait"] else 0, params["lock_kind"]
@@ -233,6 +233,10 @@ def main() -> None:
     if params["wait"] and seen.missing:
         module.fail_json(msg=f"{params['cluster']} is not ready: {'; '.join(seen.missing)}", **result)
     module.exit_json(**result)
+
+
+def main() -> None:
+    perform(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

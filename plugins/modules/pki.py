@@ -282,6 +282,28 @@ CUSTOM = {
     "hosts": {"type": "list", "elements": "str", "default": []},
     "common_name": {"type": "str", "default": ""},
 }
+OPTIONS = {
+    **AUTH_ARG_SPEC,
+    "namespace": {"type": "str", "required": True},
+    "authority": {"type": "str", "required": True},
+    "common_name": {"type": "str", "required": True},
+    "certificates": {"type": "list", "elements": "dict", "required": True, "options": CERTIFICATE},
+    "custom": {"type": "list", "elements": "dict", "default": [], "options": CUSTOM},
+    "authority_secret": {"type": "str", "default": "", "no_log": False},
+    "renew": {"type": "list", "elements": "str", "default": []},
+    "certificate_days": {"type": "int", "default": 365},
+    "authority_days": {"type": "int", "default": 3650},
+    "authority_overlap_days": {"type": "int", "default": 0},
+    "label_prefix": {"type": "str", "default": "pgherd.dev/"},
+    "wait": {"type": "bool", "default": True},
+    "wait_timeout": {"type": "int", "default": 180},
+    "required": {"type": "bool", "default": True},
+    "node_ports": {"type": "dict", "default": {}},
+    "lock_kind": {"type": "str", "choices": ["Endpoints", "EndpointSlice"], "default": "Endpoints"},
+    "custom_kinds": {"type": "list", "elements": "str", "choices": list(CUSTOM_KINDS), "default": []},
+    "selector": {"type": "dict", "required": True},
+    "labels": {"type": "dict", "required": True},
+}
 
 
 def wanted(params: dict[str, Any]) -> Wanted:
@@ -303,7 +325,7 @@ def wanted(params: dict[str, Any]) -> Wanted:
     )
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+def run(module: Any) -> dict[str, Any]:
     params = module.params
     namespace, api = params["namespace"], connect(module)
     ports = {int(port): service for port, service in params["node_ports"].items()}
@@ -334,30 +356,7 @@ def unfinished(waiting: list[str], replacing: bool) -> str:
     return f"{'; '.join(waiting)}. Members go on with the certificates before.{held} Run again to go on."
 
 
-def main() -> None:
-    options = {
-        **AUTH_ARG_SPEC,
-        "namespace": {"type": "str", "required": True},
-        "authority": {"type": "str", "required": True},
-        "common_name": {"type": "str", "required": True},
-        "certificates": {"type": "list", "elements": "dict", "required": True, "options": CERTIFICATE},
-        "custom": {"type": "list", "elements": "dict", "default": [], "options": CUSTOM},
-        "authority_secret": {"type": "str", "default": "", "no_log": False},
-        "renew": {"type": "list", "elements": "str", "default": []},
-        "certificate_days": {"type": "int", "default": 365},
-        "authority_days": {"type": "int", "default": 3650},
-        "authority_overlap_days": {"type": "int", "default": 0},
-        "label_prefix": {"type": "str", "default": "pgherd.dev/"},
-        "wait": {"type": "bool", "default": True},
-        "wait_timeout": {"type": "int", "default": 180},
-        "required": {"type": "bool", "default": True},
-        "node_ports": {"type": "dict", "default": {}},
-        "lock_kind": {"type": "str", "choices": ["Endpoints", "EndpointSlice"], "default": "Endpoints"},
-        "custom_kinds": {"type": "list", "elements": "str", "choices": list(CUSTOM_KINDS), "default": []},
-        "selector": {"type": "dict", "required": True},
-        "labels": {"type": "dict", "required": True},
-    }
-    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+def perform(module: Any) -> None:
     if PROBLEM:
         module.fail_json(msg=missing_required_lib("cryptography"), exception=PROBLEM)
     try:
@@ -370,6 +369,10 @@ def main() -> None:
             module.fail_json(msg=text, **result)
         module.warn(text)
     module.exit_json(**result)
+
+
+def main() -> None:
+    perform(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ PATCH = {
     "name": {"type": "str"},
     "merge": {"type": "dict", "required": True},
 }
-OPTIONS = {
+WANTED = {
     "namespace": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "selector": {"type": "dict", "required": True},
@@ -213,11 +213,12 @@ READINESS = {
     "poolers": {"type": "list", "elements": "str", "default": []},
     "label_prefix": {"type": "str", "default": "pgherd.dev/"},
 }
+OPTIONS = {**AUTH_ARG_SPEC, **WANTED, **READINESS}
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+def run(module: Any) -> dict[str, Any]:
     params = module.params
-    wanted = Wanted(**{name: params[name] for name in OPTIONS if name != "state"})
+    wanted = Wanted(**{name: params[name] for name in WANTED if name != "state"})
     api = connect(module)
     bring = remove if params["state"] == "absent" else converge
     outcomes = bring(api, wanted, module.check_mode)
@@ -231,12 +232,15 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     return result
 
 
-def main() -> None:
-    module = AnsibleModule(argument_spec={**AUTH_ARG_SPEC, **OPTIONS, **READINESS}, supports_check_mode=True)
+def perform(module: Any) -> None:
     try:
         module.exit_json(**run(module))
     except (ApiError, Unreachable, Refused, ValueError) as error:
         module.fail_json(msg=str(error))
+
+
+def main() -> None:
+    perform(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

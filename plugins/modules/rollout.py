@@ -137,6 +137,7 @@ from ansible_collections.pgherd.postgres.plugins.module_utils.rollout_observe im
 from ansible_collections.pgherd.postgres.plugins.module_utils.rollout_plan import Plan, Step
 
 OPTIONS = {
+    **AUTH_ARG_SPEC,
     "namespace": {"type": "str", "required": True},
     "cluster": {"type": "str", "required": True},
     "members": {"type": "dict", "required": True},
@@ -195,8 +196,7 @@ def step(api: Api, place: Place, params: dict[str, Any]) -> dict[str, Any]:
     return result(place.cluster, (moved.step,) if moved.step is not None else (), what)
 
 
-def main() -> None:
-    module = AnsibleModule(argument_spec={**AUTH_ARG_SPEC, **OPTIONS}, supports_check_mode=True)
+def perform(module: Any) -> None:
     params = module.params
     place = Place(
         params["namespace"], params["cluster"], params["selector"], params["label_prefix"], params["lock_kind"],
@@ -213,6 +213,10 @@ def main() -> None:
     if not module.check_mode and not found["done"] and not found["steps"]:
         module.fail_json(msg=f"{place.cluster} does not get on: {'; '.join(found['waiting'])}", **found)
     module.exit_json(**found)
+
+
+def main() -> None:
+    perform(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

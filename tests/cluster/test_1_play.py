@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
+
+import pytest
 
 from tests.cluster.stage import Play, Stage
 
+PROCESSES = ("-e", f"ansible_python_interpreter={Path(sys.executable).parent / 'python'}")
+"""The same interpreter under another name, which the play takes for another one: modules run as processes of it."""
 ROW = re.compile(r'^\s*"created (\S+) (\S+)",?$', re.MULTILINE)
 
 
@@ -24,9 +30,10 @@ def test_the_plan_lists_what_the_run_creates_and_creates_nothing(
     assert made <= stage.names()
 
 
-def test_a_second_run_changes_nothing(cluster: Stage) -> None:
+@pytest.mark.parametrize("ways", [(), PROCESSES], ids=["in the play", "in processes"])
+def test_a_second_run_changes_nothing(cluster: Stage, ways: tuple[str, ...]) -> None:
     before = cluster.versions()
-    play = cluster.play("site")
+    play = cluster.play("site", *ways)
     assert play.code == 0, play.text
     assert play.changed == 0, play.text
     assert cluster.versions() == before
@@ -52,7 +59,8 @@ def test_no_secret_is_printed(cluster: Stage, plan: Play, created: Play) -> None
 
     secret = cluster.cluster.get("secret", "demo-pguser-demo")["data"]
     password = base64.b64decode(secret["password"]).decode()
-    for play in (plan, created, cluster.play("site", "--diff", "-vvv")):
+    shown = [cluster.play("site", "--diff", "-vvv", *ways) for ways in ((), PROCESSES)]
+    for play in (plan, created, *shown):
         assert password not in play.text
         assert secret["password"] not in play.text
         assert "PRIVATE KEY" not in play.text

@@ -101,8 +101,8 @@ class Action(action.ActionModule):
         self.answers, self.asked = answers, list[dict[str, Any]]()
         self._task = SimpleNamespace(args={"cluster": "demo", **args}, check_mode=False, async_val=0)  # type: ignore[assignment]
 
-    def _execute_module(self, **given: Any) -> dict[str, Any]:  # type: ignore[override]
-        self.asked.append(given["module_args"])
+    def answer(self, args: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(args)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
@@ -117,6 +117,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(action, "time", SimpleNamespace(monotonic=monotonic))
     monkeypatch.setattr(action.ActionBase, "run", lambda self, tmp, task_vars: {})
+    monkeypatch.setattr(action, "execute", lambda acting, module, args, task_vars: acting.answer(args))
     return now
 
 

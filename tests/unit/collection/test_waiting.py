@@ -35,11 +35,11 @@ def run(
     action: Any = object.__new__(cluster_info.ActionModule)
     action._task = SimpleNamespace(args={"cluster": "demo", "wait": wait, "wait_timeout": 20})
 
-    def execute(module_args: dict[str, Any], **others: Any) -> dict[str, Any]:
-        calls.append(module_args)
+    def execute(action: Any, module: Any, args: dict[str, Any], task_vars: Any) -> dict[str, Any]:
+        calls.append(args)
         return dict(answers[min(len(calls), len(answers)) - 1])
 
-    action._execute_module = execute
+    monkeypatch.setattr(cluster_info, "execute", execute)
     return action.run(), len(calls)
 
 
