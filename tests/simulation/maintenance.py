@@ -103,16 +103,15 @@ class Maintenance:
 
     def _look_for_the_holder(self) -> None:
         """`pgherd resume --leader-is-dead`, by somebody who has looked: no pod with the lease's UID is left."""
-        store, members = self._cluster.store, self._cluster.members.values()
+        store, uids = self._cluster.store, {member.uid for member in self._cluster.members.values()}
         record = store.lock.value.record
-        if json.loads(store.config).get("pause") or (record is not None and not record.pause):
+        if json.loads(store.config).get("pause"):
             return
-        if (
-            record is not None
-            and record.holder is not None
-            and all(member.uid != record.holder.uid for member in members)
-        ):
-            self._world.say("person", f"{record.leader} is dead")
-            store.lock.put(through_annotations(declared_dead(record, "a person's word"), store.next_version()))
-            return
-        self._world.after(AGAIN, self._look_for_the_holder)
+        if record is not None and record.holder is not None:
+            if not record.pause:
+                return
+            if record.holder.uid not in uids:
+                self._world.say("person", f"{record.leader} is dead")
+                store.lock.put(through_annotations(declared_dead(record, "a person's word"), store.next_version()))
+                return
+        self._world.after(AGAIN, self._look_for_the_holder)  # also while the lock is lost: its record comes back
