@@ -65,6 +65,7 @@ from pgherd.model.settings import Identity, Settings
 from pgherd.model.view import View
 from pgherd.runtime.access import Access, Apply
 from pgherd.runtime.callbacks import Callbacks
+from pgherd.runtime.config_kept import ConfigKept
 from pgherd.runtime.container import Container
 from pgherd.runtime.lock import Lock
 from pgherd.runtime.log import Log
@@ -154,6 +155,7 @@ class Agent:
         self.slots = Slots(state, server, self.tasks, clock, log)
         self.callbacks = Callbacks(state, run, clock, log)
         self.reload = Reload(state, server, clock, log, self.callbacks.reloaded)
+        self.config_kept = ConfigKept(state, log)
         self.published = Published(state, stores, self.reload.in_force, log)
         self.requirement = Requirement(state, server, log)
         self.status = Status(state, self.observer, clock)
@@ -171,6 +173,7 @@ class Agent:
     async def run(self, until: Coroutine[Any, Any, None] | None = None) -> None:
         """Until a decision says Exit, or `until` ends. Raises what ended one of the tasks."""
         self.lock.inherit()
+        self.config_kept.inherit()
         self._parts.fence.on_exit(self._exited)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.terminate)
         tasks = {asyncio.create_task(work, name=name) for name, work in self._loops().items()}
@@ -280,7 +283,7 @@ class Agent:
             self._one(action, decision.reason)
         for upkeep in (
             self.following, self.prober, self.remote, self.role, self.reload, self.published, self.callbacks,
-            self.summaries,
+            self.summaries, self.config_kept,
         ):  # fmt: skip
             upkeep.check()
 

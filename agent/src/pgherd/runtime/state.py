@@ -75,6 +75,8 @@ class State:
         self.lock_read = False  # lock.Lock: the first definite word on the lock object
         self.configuration = Configuration()  # watchers
         self.config_seen: ConfigSeen | None = None  # watchers, config
+        self._config_kept: ConfigSeen | None = None  # config_kept: an earlier agent's
+        self._valid: str | None = None  # watchers: the text of `configuration`
         self.pods: tuple[PodSeen, ...] | None = None  # watchers
         self.server: Server | None = None  # observer
         self.stopped_since: float | None = None  # observer
@@ -134,20 +136,36 @@ class State:
     def saw_config(self, seen: ConfigSeen) -> None:
         """Keep the last configuration that was valid: a mistake in it must not stop a running cluster.
 
-        A deleted object is such a mistake: what was known of identity and configuration stays in force.
+        A deleted object is such a mistake: what was known of identity and configuration stays in force, also for an
+        agent that starts meanwhile.
         """
-        if not seen.version and self.config_seen is not None and self.config_seen.version:
-            self._bad_configuration("the configuration object is missing: what it said last stays in force")
-            return
+        missing = "the configuration object is missing: what it said last stays in force" if not seen.version else ""
+        known = self.config_seen or self._config_kept
+        if missing and known is not None:
+            seen = known
+        else:
+            missing = ""
         self.config_seen = seen
         try:
             self.configuration = read_configuration(seen.config)
-            self._bad_configuration("")
+            self._valid = seen.config
             self.refused = ""
+            self._bad_configuration(missing)
         except InvalidSetting as error:
-            self._bad_configuration(f"the configuration before it stays in force: {error}")
+            self._bad_configuration(missing or f"the configuration before it stays in force: {error}")
             self.refused = str(error)
         self.decide.ring()
+
+    def inherit_config(self, kept: ConfigSeen) -> None:
+        """What an earlier agent kept: in force until the object is read."""
+        self._config_kept = kept
+        self.configuration = read_configuration(kept.config)
+        self._valid = kept.config
+
+    def in_force(self) -> ConfigSeen | None:
+        """Identity and the last valid configuration, as they are kept; None before they were read."""
+        seen = self.config_seen
+        return None if seen is None else ConfigSeen(initialize=seen.initialize, config=self._valid)
 
     def saw_pods(self, pods: tuple[PodSeen, ...]) -> None:
         self.pods = pods
