@@ -133,6 +133,20 @@ def test_each_better_candidate_gets_one_step() -> None:
     assert late.reason.code == "lease-expired" and taken(late) is not None
 
 
+def test_who_asks_again_and_hears_the_same_does_not_wait_anew() -> None:
+    """Better ones that may not take, such as voters of a quorum that is not whole, would keep it out for ever."""
+
+    def asked(at: float) -> View:
+        words = {"m0": status("m0", role="replica", position=Position(2, 7000)), "m2": None}
+        return ended(
+            peers=tuple(peer(name, said, at, NOW) for name, said in words.items()),
+            knowledge=observing(lease(candidates=(Candidate("m0", "i0"), Candidate("m1", "i1"))), NOW - 12),
+        )
+
+    assert decide(asked(NOW), NOW).reason.code == "yielding"
+    assert taken(decide(asked(NOW + STEP), NOW + STEP + 0.001)) is not None
+
+
 def test_of_equals_the_first_name_goes_first() -> None:
     assert decide(ended(), NOW).reason.code == "lease-expired"
     as_m2 = ended(member="m2", uid="u2", server=standby(incarnation="i2"), peers=(peer("m1", status("m1")),))

@@ -57,8 +57,9 @@ def pod(name: str, deaths: tuple[Death, ...] = ()) -> Pod:
     return Pod(member=name, uid=f"u{name[1:]}", address=f"10.0.0.{name[1:]}", deaths=deaths)
 
 
-def peer(name: str, words: MemberStatus | None, asked: float = NOW) -> Peer:
-    return Peer(pod(name), words, asked, asked, 0.0 if words else asked)
+def peer(name: str, words: MemberStatus | None, asked: float = NOW, settled: float | None = None) -> Peer:
+    """`settled`: since when it says that; by default it is news."""
+    return Peer(pod(name), words, asked, asked, 0.0 if words else asked, asked if settled is None else settled)
 
 
 def observing(record: Lease, first_seen: float = NOW - 1) -> Knowledge:

@@ -30,15 +30,21 @@ def answers(view: View, since: float = 0.0) -> Iterator[MemberStatus]:
             yield status
 
 
-def heard(view: View, since: float, but: str | None = None) -> float | None:
-    """When the last word of those who were asked since `since` came in, silence included; None while one is missing.
+FIRST_ROUND = 1.5
+"""Seconds within which everybody who is asked has answered, or used up the time for it (rest.client.TIMEOUT)."""
 
-    `but` is not waited for: whose lease has ended by time or proof need not say so.
+
+def heard(view: View, since: float, but: str | None = None) -> float | None:
+    """Since when everybody has said what they say, asked since `since`, silence included; None while one is missing.
+
+    Who says the same again is not news: a member that asks often would put its own turn off for ever. `but` is not
+    waited for: whose lease has ended by time or proof need not say so.
     """
     asked = [peer for peer in view.peers if peer.pod.member != but]
     if any(peer.asked < since for peer in asked):
         return None
-    return max((peer.ended for peer in asked), default=since)
+    first = min(max((peer.ended for peer in asked), default=since), since + FIRST_ROUND)
+    return max([since, first, *(peer.settled for peer in asked)])
 
 
 def identified(view: View) -> str | None:

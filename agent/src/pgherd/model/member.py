@@ -66,6 +66,14 @@ class MemberStatus(msgspec.Struct, frozen=True):
     """Nonce of the lease for which its position is final: nothing can reach it any more from that holder (S3)."""
 
 
+def stance(status: MemberStatus | None) -> object:
+    """What an election goes by of a member's words, or of its silence: as long as it is equal, nothing is new."""
+    if status is None:
+        return None
+    says = (status.holds_until > 0, status.promised_until > 0, status.terminating, status.cut_off)
+    return (status.role, status.incarnation, status.position, says)
+
+
 class Death(msgspec.Struct, frozen=True):
     """A container that the kubelet reported as terminated (proof 2 of ha-protocol §2).
 
@@ -100,3 +108,6 @@ class Peer(msgspec.Struct, frozen=True):
     ended: float = 0.0
     """Boot time at which it ended."""
     first_missing: float = 0.0
+    """When the first of the unanswered requests since its last answer was sent; 0 when it answered."""
+    settled: float = 0.0
+    """Since when it says what it says, as far as an election goes by that (`stance`); silence included."""

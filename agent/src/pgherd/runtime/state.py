@@ -14,7 +14,7 @@ from pgherd.model.access import Report
 from pgherd.model.actions import Reason
 from pgherd.model.certificate import CertificateState
 from pgherd.model.knowledge import Knowledge, renewed_at
-from pgherd.model.member import Death, MemberStatus, Peer, Pod
+from pgherd.model.member import Death, MemberStatus, Peer, Pod, stance
 from pgherd.model.position import Position
 from pgherd.model.request import Asked
 from pgherd.model.server import Health, Process, Server
@@ -42,6 +42,7 @@ class Answer(msgspec.Struct, frozen=True):
     asked: float
     ended: float
     first_missing: float = 0.0
+    settled: float = 0.0
 
 
 class Unpromised(msgspec.Struct, frozen=True):
@@ -235,7 +236,9 @@ class State:
         if status is not None and status.uid != pod.uid:
             status = None  # another pod under this address: not this member's words
         missing = 0.0 if status else (before.first_missing if before and before.first_missing else began)
-        self.answers[pod.member] = Answer(pod.uid, status, began, now, missing)
+        same = before is not None and before.uid == pod.uid and stance(before.status) == stance(status)
+        settled = before.settled if before is not None and same else now
+        self.answers[pod.member] = Answer(pod.uid, status, began, now, missing, settled)
         self.decide.ring()
 
     def predecessor_held(self) -> bool:
@@ -266,7 +269,8 @@ class State:
             if answer is None or answer.uid != pod.uid:
                 peers.append(Peer(pod))
             else:
-                peers.append(Peer(pod, answer.status, answer.asked, answer.ended, answer.first_missing))
+                times = (answer.asked, answer.ended, answer.first_missing, answer.settled)
+                peers.append(Peer(pod, answer.status, *times))
         return tuple(peers)
 
     def _unpromised(self) -> str:
