@@ -7,11 +7,9 @@ while it holds and when it is cleared, the leader may be cut off or hang.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pgherd.decide.maintenance import declared_dead
-from pgherd.model.lease import Lease
 from tests.simulation.api import through_annotations
 from tests.simulation.world import API
 
@@ -45,23 +43,18 @@ class Maintenance:
 
     def _end(self) -> None:
         if self._world.chance(0.5):
-            self._cluster.store.written.append(self._lose_the_reply())
+            self._lose_the_reply()
         else:
             self._trouble()
         self._wish(False)
         self._world.after(PATIENCE, self._look_for_the_holder)
 
-    def _lose_the_reply(self) -> Callable[[str, Lease | None, Lease], None]:
+    def _lose_the_reply(self) -> None:
         """The write that ends the pause has its effect, and its sender does not hear of it."""
-        done = False
-
-        def written(who: str, before: Lease | None, after: Lease) -> None:
-            nonlocal done
-            if not done and before is not None and before.pause and not after.pause and before.leader == who:
-                done = True
-                self._cluster.cut({(API, who)}, self._world.between(5.0, 20.0))
-
-        return written
+        length = self._world.between(5.0, 20.0)
+        self._faults._once_written(
+            lambda old, new: old.pause and not new.pause, lambda who: self._cluster.cut({(API, who)}, length)
+        )
 
     def _trouble(self) -> None:
         """The leader's next write may be lost, or its reply; and a little later its agent may hang."""

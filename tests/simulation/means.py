@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
 from pgherd.kubernetes.store import ConfigSeen
+from pgherd.model.lease import Lease
 from tests.simulation.cluster import Cluster
 from tests.simulation.member import Container, Member
 from tests.simulation.tagging import never_leads
@@ -55,6 +57,18 @@ class Means:
             others = [name for name in self.cluster.names if name != record.leader]
             self._isolate(record.leader, others, ("to", "from"), length)
             self._isolate(record.leader, [API], ("to",) if heard else ("to", "from"), length)
+
+    def _once_written(self, what: Callable[[Lease, Lease], bool], then: Callable[[str], None]) -> None:
+        """`then`, of the leader's name, as soon as it has replaced its own record by one of which `what` is true."""
+        done = False
+
+        def written(who: str, before: Lease | None, after: Lease) -> None:
+            nonlocal done
+            if not done and before is not None and before.leader == who == after.leader and what(before, after):
+                done = True
+                then(who)
+
+        self.cluster.store.written.append(written)
 
     def _power_off(self, member: Member, length: float) -> None:
         world, container = self.cluster.world, member.container

@@ -141,7 +141,8 @@ class Objects(Machines):
         if not self.configure():
             return "nothing: the configuration object is gone"
         if self.cluster.world.chance(0.5):
-            self.cluster.world.after(self.cluster.world.between(0.0, 3.0), lambda: self._isolate_leader(heard=True))
+            # The reply to the write that has it is lost, and so is everything else that its holder would hear.
+            self._once_written(lambda old, new: new.ttl != old.ttl, lambda _: self._isolate_leader(heard=True))
         return f"ttl, loop_wait and retry_timeout become {timing}"
 
     def change_synchronous(self) -> str:
