@@ -45,6 +45,14 @@ class Failed(Exception):
         self.name = name
 
 
+def signalled(pid: int, signum: int) -> bool:
+    """Whether there was still such a process."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signum)
+        return True
+    return False
+
+
 class Fenced:
     """One member. `port` makes its address unique on the loopback interface."""
 
@@ -165,6 +173,15 @@ class Fenced:
                 if (there.st_dev, there.st_ino) == (wanted.st_dev, wanted.st_ino):
                     found.append(int(path.name))
         return found
+
+    def freeze(self) -> list[int]:
+        """Stop PostgreSQL, whole; its pids."""
+        return [pid for pid in self.on_data() if signalled(pid, signal.SIGSTOP)]
+
+    def thaw(self, pids: list[int]) -> None:
+        """A backend that was ending when it was stopped may be gone."""
+        for pid in pids:
+            signalled(pid, signal.SIGCONT)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The fence's own account."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import ssl
 import time
 import urllib.request
@@ -99,10 +97,8 @@ def test_statistics_are_asked_for_with_no_more_rights_than_monitoring_needs(pair
 def test_a_frozen_postgresql_costs_a_scrape_seconds_and_the_agent_nothing(pair: list[Fenced]) -> None:
     primary, _ = pair
     statistics(primary)
-    frozen = [pid for pid in primary.namespace().values() if pid in primary.on_data()]
+    frozen = primary.freeze()
     assert frozen
-    for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
     try:
         values = statistics(primary)
         assert values["scrape_success",] == 0 and unanswered(values)
@@ -113,8 +109,7 @@ def test_a_frozen_postgresql_costs_a_scrape_seconds_and_the_agent_nothing(pair: 
         assert time.monotonic() - began < KEEP + LIMIT, "a later scrape does not wait for the round that hangs"
         assert primary.do("pid")
     finally:
-        for pid in frozen:
-            os.kill(pid, signal.SIGCONT)
+        primary.thaw(frozen)
     eventually("it answers again", lambda: statistics(primary)["scrape_success",] == 1, 60)
 
 

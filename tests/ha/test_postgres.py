@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -242,9 +240,7 @@ def test_a_frozen_server_is_seen_as_it_was_and_fails_the_probe(pair: list[Fenced
     first.start()
     first.primary()
     first.do("observe")
-    frozen = first.on_data()
-    for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
+    frozen = first.freeze()
     began = time.monotonic()
     seen = first.do("observe")
     assert time.monotonic() - began < 2.0
@@ -252,6 +248,5 @@ def test_a_frozen_server_is_seen_as_it_was_and_fails_the_probe(pair: list[Fenced
     health = first.do("probe", limit=0.5)
     assert not health["alive"]
     assert "did not answer" in health["reason"]
-    for pid in frozen:
-        os.kill(pid, signal.SIGCONT)
+    first.thaw(frozen)
     eventually("it is alive again", lambda: first.do("probe")["alive"], PATIENCE)

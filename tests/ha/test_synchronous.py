@@ -137,4 +137,4 @@ def test_strict_commits_wait_until_a_standby_is_back(
     others[0].report()
     others[0].start()
     eventually("writes again", lambda: len(writers[leader.name].acks) > acked + 20, WITHIN + START)
-    assert members(cluster) == [others[0].name]
+    eventually("it is published", lambda: members(cluster) == [others[0].name], WITHIN)
