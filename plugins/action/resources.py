@@ -16,6 +16,8 @@ from ..plugin_utils.here import execute
 class ActionModule(ActionBase):
     """Adds nothing to the module."""
 
+    _supports_async = True
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         return {**result, **execute(self, resources, self._task.args, task_vars)}

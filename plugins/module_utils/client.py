@@ -151,11 +151,14 @@ def connect(module: Any) -> KubernetesApi:
 
     try:
         from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
+        from kubernetes.client import Configuration
         from kubernetes.config import ConfigException
         from yaml import YAMLError
     except ImportError as error:
         module.fail_json(msg=missing_required_lib("kubernetes"), exception=str(error))
     auth = core._create_auth_spec(module)
+    # A kubeconfig's `insecure-skip-tls-verify` becomes the process's default, and would be that of the next connection.
+    Configuration.set_default(None)
     try:
         configuration = core._create_configuration(auth)
     except (ConfigException, YAMLError, OSError, ValueError, TypeError, AttributeError) as error:

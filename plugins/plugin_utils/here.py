@@ -16,6 +16,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -23,8 +24,10 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 
-with contextlib.suppress(ImportError):
-    import kubernetes  # noqa: F401  # pylint: disable=unused-import  # once, before the workers are made
+try:
+    from kubernetes.config import kube_config  # once, before the workers are made
+except ImportError:
+    kube_config = None
 
 
 class Ended(BaseException):
@@ -57,19 +60,28 @@ def execute(
 ) -> dict[str, Any]:
     """The result of a module that has OPTIONS and `perform`, wherever its task is to run."""
     if not runs_here(action, task_vars or {}):
-        name = f"pgherd.postgres.{module.__name__.rpartition('.')[2]}"
-        found: dict[str, Any] = action._execute_module(module_name=name, module_args=dict(args), task_vars=task_vars)
+        found: dict[str, Any] = action._execute_module(
+            module_name=f"pgherd.postgres.{module.__name__.rpartition('.')[2]}",
+            module_args=dict(args),
+            task_vars=task_vars,
+            wrap_async=bool(action._task.async_val) and not action._connection.has_native_async,
+        )
         return found
-    environment: dict[str, Any] = {}
-    action._compute_environment_string(environment)
-    with _environment(environment):
+    with _apart(str(action._loader.get_basedir())):
         return perform(module, args, bool(action._task.check_mode), bool(action._task.diff))
 
 
 def runs_here(action: ActionBase, task_vars: Mapping[str, Any]) -> bool:
-    """Whether the module would be started on this machine, as this user, by this interpreter, and waited for."""
+    """Whether the module would be started on this machine, as this user, by this interpreter, and waited for.
+
+    And with this process's environment: the libraries here have read theirs when they were imported.
+    """
     connection, task = action._connection, action._task
     if connection.transport != "local" or connection.become is not None or task.async_val:
+        return False
+    environment: dict[str, Any] = {}
+    action._compute_environment_string(environment)
+    if environment:
         return False
     delegated = (task_vars.get("ansible_delegated_vars") or {}).get(task.delegate_to, {})
     variables = delegated if task.delegate_to else task_vars
@@ -90,15 +102,22 @@ def perform(module: ModuleType, args: Mapping[str, Any], check_mode: bool, diff:
 
 
 @contextlib.contextmanager
-def _environment(wanted: Mapping[str, Any]) -> Iterator[None]:
-    """What the keyword `environment` of the task says, while it runs."""
-    before = dict(os.environ)
-    os.environ.update({name: str(value) for name, value in wanted.items()})
+def _apart(directory: str) -> Iterator[None]:
+    """Relative paths mean what they would mean to a process of its own, and no file of credentials outlives it.
+
+    The client of Kubernetes writes those for OpenSSL, and removes them when its process exits as a worker never does.
+    """
+    before, names = Path.cwd(), kube_config._temp_files if kube_config else {}
+    os.chdir(directory)
     try:
+        if kube_config:
+            kube_config._temp_files = {}
         yield
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        if kube_config:
+            kube_config._cleanup_temp_files()
+            kube_config._temp_files = names
+        os.chdir(before)
 
 
 def _plain(value: Any) -> Any:

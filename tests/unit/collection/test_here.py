@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
-import os
 import sys
+import tempfile
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.pgherd.postgres.plugins.module_utils.client import connect
 from ansible_collections.pgherd.postgres.plugins.modules import cluster_info, pki, resources, rollout
 from ansible_collections.pgherd.postgres.plugins.plugin_utils.here import execute, perform
+from kubernetes.config import kube_config
 
 from .agents import Agents
 from .agents import call as called
@@ -31,20 +36,30 @@ def api() -> Agents:
 class Action:
     """A task as its action plugin sees it."""
 
-    def __init__(self, transport: str = "local", become: Any = None, environment: Any = None, **task: Any) -> None:
-        self._connection = SimpleNamespace(transport=transport, become=become)
+    def __init__(
+        self,
+        transport: str = "local",
+        become: Any = None,
+        environment: Any = None,
+        directory: str = ".",
+        **task: Any,
+    ) -> None:
+        self._connection = SimpleNamespace(transport=transport, become=become, has_native_async=False)
+        self._loader = SimpleNamespace(get_basedir=lambda: directory)
         self._task = SimpleNamespace(
             **{"async_val": 0, "delegate_to": None, "check_mode": False, "diff": False, **task}
         )
         self._templar = SimpleNamespace(template=lambda value: value)
         self._environment = environment or {}
-        self.started: list[str] = []
+        self.started: list[tuple[str, bool]] = []
 
     def _compute_environment_string(self, found: dict[str, Any]) -> None:
         found.update(self._environment)
 
-    def _execute_module(self, module_name: str, module_args: Any, task_vars: Any) -> dict[str, Any]:
-        self.started.append(module_name)
+    def _execute_module(
+        self, module_name: str, module_args: Any, task_vars: Any, wrap_async: bool = False
+    ) -> dict[str, Any]:
+        self.started.append((module_name, wrap_async))
         return {"elsewhere": True}
 
 
@@ -63,16 +78,17 @@ ECHO = module(lambda call: call.exit_json(seen=call.params["text"]), text={"type
         (Action("ssh"), HERE),
         (Action(become=SimpleNamespace(name="sudo")), HERE),
         (Action(async_val=60), HERE),
+        (Action(environment={"KUBECONFIG": "/another"}), HERE),
         (Action(), {}),
         (Action(), {"ansible_python_interpreter": "/usr/bin/another"}),
         (Action(delegate_to="bastion"), HERE),
         (Action(delegate_to="bastion"), {**HERE, "ansible_delegated_vars": {"bastion": {}}}),
     ],
-    ids=["host", "user", "background", "discovered", "interpreter", "delegated", "delegated without"],
+    ids=["host", "user", "background", "environment", "discovered", "interpreter", "delegated", "delegated without"],
 )
 def test_a_task_that_runs_elsewhere_has_a_process_of_its_own(action: Any, variables: dict[str, Any]) -> None:
     assert execute(action, ECHO, {"text": "a"}, variables) == {"elsewhere": True}
-    assert action.started == ["pgherd.postgres.example"]
+    assert action.started == [("pgherd.postgres.example", bool(action._task.async_val))]
 
 
 @pytest.mark.parametrize(
@@ -85,12 +101,64 @@ def test_a_task_that_would_start_this_interpreter_here_needs_no_process(action: 
     assert action.started == []
 
 
-def test_the_tasks_environment_is_the_modules_and_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("K8S_AUTH_HOST", "https://before")
-    reads = module(lambda call: call.exit_json(seen=os.environ["K8S_AUTH_HOST"]))
-    action: Any = Action(environment={"K8S_AUTH_HOST": "https://k"})
-    assert execute(action, reads, {}, HERE)["seen"] == "https://k"
-    assert os.environ["K8S_AUTH_HOST"] == "https://before"
+def test_relative_paths_are_the_plays(tmp_path: Path) -> None:
+    (tmp_path / "kubeconfig").write_text("here")
+    reads = module(lambda call: call.exit_json(seen=Path("kubeconfig").read_text(encoding="utf-8")))
+    action: Any = Action(directory=str(tmp_path))
+    before = Path.cwd()
+    assert execute(action, reads, {}, HERE)["seen"] == "here"
+    assert Path.cwd() == before
+
+
+def configuration(call: Any) -> Any:
+    return connect(call)._configuration
+
+
+KEY = base64.b64encode(b"private").decode()
+
+
+def kubeconfig(**cluster: Any) -> dict[str, Any]:
+    return {
+        "clusters": [{"name": "k", "cluster": {"server": "https://127.0.0.1:1", **cluster}}],
+        "users": [{"name": "k", "user": {"client-certificate-data": KEY, "client-key-data": KEY}}],
+        "contexts": [{"name": "k", "context": {"cluster": "k", "user": "k"}}],
+        "current-context": "k",
+    }
+
+
+def test_no_private_key_outlives_the_task_and_the_parents_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    parents = kube_config._create_temp_file_with_content("the inventory's")
+    written: list[str] = []
+
+    def loads(call: Any) -> None:
+        for _ in range(2):
+            made = configuration(call)
+            written.append(made.key_file)
+            assert Path(made.key_file).read_bytes() == b"private"
+        call.fail_json("and fails")
+
+    for _ in range(2):
+        assert execute(cast(Any, Action()), module(loads, **AUTH_ARG_SPEC), {"kubeconfig": kubeconfig()}, HERE)[
+            "failed"
+        ]
+    assert len(written) == 4
+    assert [str(path) for path in tmp_path.iterdir()] == [parents]
+    kube_config._cleanup_temp_files()
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_connection_without_verification_does_not_take_it_from_the_next() -> None:
+    def loads(call: Any) -> None:
+        call.exit_json(verify=configuration(call).verify_ssl)
+
+    tells = module(loads, **AUTH_ARG_SPEC)
+    lax = kubeconfig(**{"insecure-skip-tls-verify": True})
+    assert execute(cast(Any, Action()), tells, {"kubeconfig": lax}, HERE)["verify"] is False
+    assert execute(cast(Any, Action()), tells, {"kubeconfig": kubeconfig()}, HERE)["verify"] is True
+    known = {"host": "https://127.0.0.1:1", "api_key": "token"}
+    assert execute(cast(Any, Action()), tells, {"kubeconfig": lax}, HERE)["verify"] is False
+    assert execute(cast(Any, Action()), tells, known, HERE)["verify"] is True
 
 
 def test_options_are_checked_and_converted_as_ansible_does() -> None:
