@@ -197,6 +197,20 @@ def test_a_promotion_that_took_place_was_published_for_all_that_is_known(line: i
     assert back.holder is not None and (back.holder.timeline, back.holder.writable) == (3, writable)
 
 
+@pytest.mark.parametrize(
+    "given", [{"released": 5}, {"handover": Handover("m2", "i2", 5, 6000)}], ids=["freed", "named"]
+)
+@pytest.mark.parametrize(("doubt", "writable"), [(False, 2), (True, 3)], ids=["certain", "somebody may have taken it"])
+def test_a_promotion_that_was_given_up_bars_nobody(given: dict[str, Any], doubt: bool, writable: int) -> None:
+    """Who gave the lease away said with that write what it had published; its branch stays nobody's."""
+    mark = Holder(uid="u0", container="c0", nonce="n", timeline=3, writable=2)
+    last = lease(holder=mark, address=None, **given)
+    maker = word("m0", last, position=Position(3, 6000))
+    other = word("m2", last, epoch_tried=6) if doubt else word("m2", last)
+    back = restored(decide(survivor(last, maker, other), NOW))
+    assert back.holder is not None and (back.free, back.holder.writable) == (False, writable)
+
+
 def test_clients_stay_where_the_holder_says_that_it_is_primary() -> None:
     living = word("m0", seen(), role="primary", holds_until=5.0)
     assert restored(decide(survivor(seen(), living, word("m2", seen())), NOW)).address == "10.0.0.0"

@@ -353,6 +353,36 @@ def test_who_takes_over_promises_no_timeline_and_need_not_have_the_latest() -> N
     assert refused.reason.code == "not-eligible" and "(S2)" in refused.reason.text
 
 
+@pytest.mark.parametrize(
+    ("inherited", "kept", "last", "stale"),
+    [
+        (True, CONFIGURED, {"standby": False}, True),
+        (True, CONFIGURED, {"standby": False, "writable": 0}, True),
+        (True, CONFIGURED, {}, False),
+        (True, CONFIGURED, {"standby": False, "writable": 0, "timeline": 0}, False),
+        (True, Configuration(), {}, True),
+        (True, Configuration(), {"timeline": 0, "writable": 0}, True),
+        (True, Configuration(), {"standby": False}, False),
+        (False, CONFIGURED, {"standby": False}, False),
+        (False, Configuration(), {}, False),
+    ],
+    ids=["promoted", "promoting", "standby", "new", "made one", "made one when new", "primary", "read", "read primary"],
+)
+def test_what_an_earlier_agent_kept_makes_no_primary_a_standby_and_none_a_primary(
+    inherited: bool, kept: Configuration, last: dict[str, Any], stale: bool
+) -> None:
+    """The object is missing, and this member was down when `standby_cluster` was set or taken away."""
+    mark = msgspec.structs.replace(LEADS, uid="u0", **last)
+    expired = observing(lease(holder=mark), NOW - 60)
+    others = (peer("m0", None), peer("m2", status("m2", position=Position(2, 4000))))
+    seen = view(
+        knowledge=expired, configuration=kept, peers=others, server=standby(history=HISTORY), inherited=inherited
+    )
+    decision = decide(seen, NOW + 5)
+    assert (decision.reason.code == "configuration-stale") is stale
+    assert bool([each for each in decision.actions if isinstance(each, WriteLease)]) is not stale
+
+
 def test_slots_and_settings_are_a_standby_leaders() -> None:
     found = orders(leading(slots_present={"m0": NOW, "m2": NOW}), NOW)
     assert found is not None and not found.primary

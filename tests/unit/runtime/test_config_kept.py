@@ -76,14 +76,38 @@ async def test_an_empty_volume_has_the_defaults(folder: Path) -> None:
     assert bench.state.configuration.ttl == 10
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"config": "{\\"ttl\\": 1}"}'])
-async def test_a_file_that_cannot_be_used_is_said_and_stops_nobody(folder: Path, content: str) -> None:
+UNUSABLE = pytest.mark.parametrize("content", [b"", b"{", b'{"config": "\xff"}', b'{"config": "{\\"ttl\\": 1}"}'])
+
+
+@UNUSABLE
+async def test_a_file_that_cannot_be_used_is_said_and_stops_nobody(folder: Path, content: bytes) -> None:
     path = await kept_by(folder, SEEN)
-    path.write_text(content)
+    path.write_bytes(content)
     bench, _ = started(folder)
     assert "configuration-kept" in bench.output.getvalue()
     bench.state.saw_config(SEEN)
     assert bench.state.configuration.ttl == 40
+
+
+@UNUSABLE
+@pytest.mark.parametrize("seen", [GONE, ConfigSeen("2", "7000", '{"ttl": "long"}')], ids=["missing", "refused"])
+async def test_what_another_version_kept_is_not_replaced_by_nothing(
+    folder: Path, content: bytes, seen: ConfigSeen
+) -> None:
+    path = await kept_by(folder, SEEN)
+    path.write_bytes(content)
+    await kept_by(folder, seen)
+    assert path.read_bytes() == content
+
+
+async def test_a_decision_knows_that_its_configuration_is_an_earlier_agents(folder: Path) -> None:
+    await kept_by(folder, SEEN)
+    bench, _ = started(folder)
+    bench.state.saw_config(GONE)
+    assert bench.state.view(0.0, 1.0).inherited
+    bench.state.saw_config(SEEN)
+    bench.state.saw_config(GONE)
+    assert not bench.state.view(0.0, 1.0).inherited
 
 
 async def test_a_volume_that_takes_no_writes_is_said(folder: Path) -> None:

@@ -150,8 +150,10 @@ def restored(view: View, words: Sequence[Word]) -> Lease | None:
     assert newest.holder is not None
     certain = all(word.record is not None and word.record.named and word.epoch <= newest.epoch for word in words)
     mark = msgspec.structs.replace(newest.holder, serial=newest.serial + 1)
-    if not mark.standby and any(word.timeline == mark.timeline for word in words):
-        # Its promotion took place. Nobody may have seen that it was published before the lock was lost (S2).
+    given_up = certain and (newest.free or newest.handover is not None)
+    if not given_up and not mark.standby and any(word.timeline == mark.timeline for word in words):
+        # Its promotion took place. Nobody may have seen that it was published before the lock was lost (S2). Who gave
+        # the lease away has said so with its last write, if it was.
         mark = msgspec.structs.replace(mark, writable=mark.timeline)
     if not certain:
         mark = msgspec.structs.replace(mark, uid="", container="")

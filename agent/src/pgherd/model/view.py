@@ -88,6 +88,8 @@ class View(msgspec.Struct, frozen=True):
     knowledge: Knowledge
     server: Server
     health: Health | None = None
+    inherited: bool = False
+    """The configuration is what an earlier agent kept on the volume: its object is missing since this one started."""
     initialize: str | None = None
     """Annotation `initialize`: system identifier, "bootstrapping:<epoch>", or None."""
     members: tuple[str, ...] = ()

@@ -31,7 +31,7 @@ class ConfigKept:
             self._kept = msgspec.json.decode(self._path.read_bytes(), type=ConfigSeen)
         except FileNotFoundError:
             return
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
             self._log.warning("configuration-kept", f"{self._path} is not readable: {error}")
             return
         try:

@@ -164,9 +164,11 @@ class State:
         self._valid = kept.config
 
     def in_force(self) -> ConfigSeen | None:
-        """Identity and the last valid configuration, as they are kept; None before they were read."""
+        """Identity and the last valid configuration, as they are kept; None before the object had any."""
         seen = self.config_seen
-        return None if seen is None else ConfigSeen(initialize=seen.initialize, config=self._valid)
+        if seen is None or not seen.version or (seen.config is not None and self._valid is None):
+            return None
+        return ConfigSeen(initialize=seen.initialize, config=self._valid)
 
     def saw_pods(self, pods: tuple[PodSeen, ...]) -> None:
         self.pods = pods
@@ -301,6 +303,7 @@ class State:
             container=self.container.id,
             address=self.identity.address,
             configuration=self.configuration,
+            inherited=self._config_kept is not None and self.config_seen is self._config_kept,
             knowledge=self.knowledge,
             server=self.server or Server(),
             health=self.health,
