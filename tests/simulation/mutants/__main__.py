@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.simulation.mutants.catalogue import MUTANTS
-from tests.simulation.mutants.trial import Verdict, attempt
+from tests.simulation.mutants.trial import Verdict, attempt, known, remember
 
 
 def show(verdict: Verdict) -> str:
@@ -22,15 +22,20 @@ def show(verdict: Verdict) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=400, help="seeds for each mutant at most (default 400)")
+    parser.add_argument("--seeds", type=int, default=1500, help="seeds for each mutant at most (default 1500)")
     parser.add_argument("--only", default="", help="those whose name has this text")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--record", action="store_true", help="note what caught each one in seeds.json")
     given = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS if given.only in mutant.name]
-    survived = 0
+    survived, caught = 0, {name: seed for name, seed in known().items() if name in {each.name for each in MUTANTS}}
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for verdict in pool.map(lambda mutant: attempt(mutant, given.seeds), chosen):
+        for verdict in pool.map(lambda mutant: attempt(mutant, given.seeds, given.first), chosen):
             print(show(verdict), flush=True)
             survived += not verdict.caught
+            if given.record and verdict.caught and verdict.seed is not None:
+                caught[verdict.mutant.name] = verdict.seed
+                remember(caught)
     print(f"{len(chosen)} mutants, {survived} survived")
     return 1 if survived or not chosen else 0
 
