@@ -209,7 +209,7 @@ class Cluster:
             answers = sorted((flushed.get(each.member, 0) for each in rule.standbys), reverse=True)
             ends.append(min([data.lsn, *answers[: rule.votes]]))
         if max(ends) >= data.branch.begin:
-            self.checks.acknowledged(replace(data, lsn=max(ends)))
+            self.checks.acknowledged(container.member.name, replace(data, lsn=max(ends)))
 
     def grow(self, container: Container, amount: int) -> None:
         data = container.volume.data

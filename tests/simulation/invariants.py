@@ -46,6 +46,8 @@ class Checks:
         """By holder and epoch: true time until which each member has promised not to take it."""
         self._named: dict[str, tuple[int, tuple[str, ...]]] = {}
         """By member: the epoch of its last write of the lock, and whom it named as candidates."""
+        self._unbound: set[str] = set()
+        """Who wrote no synchronous set into its last record."""
         self._resumed: dict[str, float] = {}
         """By member: when its pause ended. In a pause its PostgreSQL need not prove that it works."""
         self._holder: str | None = None
@@ -139,6 +141,7 @@ class Checks:
         if before is not None and before.pause and not after.pause:
             self._resumed[who] = world.now
         self._named[who] = (after.epoch, tuple(candidate.member for candidate in after.candidates))
+        self._unbound = self._unbound - {who} | ({who} if after.sync is None else set())
         taken = before is None or after.epoch != before.epoch
         if taken:
             self._inherits = before is not None and before.sync is not None
@@ -209,8 +212,13 @@ class Checks:
         data = [member.volume.data for member in self._cluster.members.values()]
         return max(spoken, default=0) < branch.timeline and not any(each and branch in each.line for each in data)
 
-    def acknowledged(self, data: Data) -> None:
-        """A client was told that this is committed."""
+    def acknowledged(self, who: str, data: Data) -> None:
+        """A client was told that this is committed.
+
+        In its last moment after a freeze also by a former holder whose lease had no set: it promised nothing (S3).
+        """
+        if self._holder != who and who in self._unbound:
+            return
         record = self._cluster.store.lock.value.record
         if record is not None and record.sync is not None and record.sync.members:
             self.acknowledged_synchronously += 1

@@ -95,7 +95,8 @@ class Means:
     def _thaw(self, container: Container) -> None:
         world = self.cluster.world
         container.frozen, container.awake = False, container.clock()
-        container.exempt_until = world.now + THAW
+        # A machine that was moved meanwhile has a clock that stood still: its deadline is as late as it was.
+        container.exempt_until = max(container.exempt_until, world.now + THAW)
         world.after(0.0, lambda: self.cluster.burst(container))
         world.after(world.between(0, THAW), container.fence.enforce)
 
