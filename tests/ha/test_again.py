@@ -11,7 +11,7 @@ import pytest
 
 from tests.ha.harness.member import Member
 from tests.ha.harness.verdict import Scene
-from tests.ha.harness.wait import eventually
+from tests.ha.harness.wait import SLACK, UNNOTICED, eventually
 
 
 def diverge(scene: Scene, leader: Member) -> None:
@@ -61,7 +61,7 @@ def test_a_container_that_dies_twice_costs_no_more_the_second_time(scene: Scene)
     leader.kill()
     leader.report()
     new = scene.another(leader)
-    assert scene.witness.gap < scene.cluster.ttl + 3
+    assert scene.witness.gap < scene.cluster.ttl + SLACK
     leader.start()
     scene.witness.verdict(new)
 
@@ -76,7 +76,7 @@ def test_a_member_killed_while_it_clones_becomes_a_replica(scene: Scene) -> None
     caught_at(other, "pg_basebackup")
     killed_again(other)
     assert scene.witness.verdict(scene.leader) == []
-    assert scene.witness.gap < 1.0
+    assert scene.witness.gap < UNNOTICED
 
 
 @pytest.mark.long

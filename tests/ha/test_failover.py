@@ -13,7 +13,7 @@ import pytest
 from tests.ha.harness.clients import Ack, Writer
 from tests.ha.harness.cluster import Cluster
 from tests.ha.harness.member import Member
-from tests.ha.harness.wait import START, eventually
+from tests.ha.harness.wait import SLACK, START, eventually
 
 REJOIN = 40.0
 
@@ -87,7 +87,7 @@ def test_a_silent_node_is_failed_over_after_ttl(running: Cluster, leader: Member
     gap = writers[new.name].acks[0].done - writers[leader.name].acks[-1].done
     print(f"silent node: gap {gap:.2f} s with ttl {running.ttl:g} ({time.monotonic() - began:.2f} s)")
     assert gap >= running.ttl - running.configuration["loop_wait"] - 1  # nobody took it early: silence proves nothing
-    assert gap <= running.ttl + 3
+    assert gap <= running.ttl + SLACK
     assert running.timeline(new) == 2
     check_one_primary_at_a_time(writers[leader.name].acks, writers[new.name].acks)
     [receipt] = eventually("a receipt", running.objects.history, 30)

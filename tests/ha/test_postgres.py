@@ -243,7 +243,7 @@ def test_a_frozen_server_is_seen_as_it_was_and_fails_the_probe(pair: list[Fenced
     frozen = first.freeze()
     began = time.monotonic()
     seen = first.do("observe")
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 5.0
     assert (seen["process"], seen["primary"]) == ("running", True)
     health = first.do("probe", limit=0.5)
     assert not health["alive"]

@@ -10,7 +10,7 @@ import yaml
 from tests.ha.harness.cluster import Cluster
 from tests.ha.harness.wait import eventually
 
-START = 40.0
+START = 60.0
 
 
 @pytest.fixture

@@ -7,8 +7,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-START = 30.0
+START = 60.0
 """Seconds for three empty members to become a cluster, on a busy machine."""
+SLACK = 8.0
+"""Seconds on top of what a timing promises, on a busy machine: a bound that is missed by a second proves nothing."""
+UNNOTICED = 3.0
+"""Seconds between two writes of a client that nothing is said to happen to; less than any ttl of these tests."""
 
 
 def eventually(what: str, check: Callable[[], T | None], within: float, every: float = 0.05) -> T:
