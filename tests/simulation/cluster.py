@@ -44,9 +44,10 @@ class Configured:
     def text(self) -> str:
         """As the annotation has it."""
         ttl, loop_wait, retry_timeout = self.timing
+        start = 0 if ttl < 5 else 20
         more = {"standby_cluster": {"host": HOST}} if self.standby else {}
         return json.dumps(more | {
-            "ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "primary_start_timeout": 20,
+            "ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "primary_start_timeout": start,
             "maximum_lag_on_failover": LAG, "synchronous_mode": self.mode, "synchronous_mode_strict": self.strict,
             "synchronous_node_count": self.count, "pause": self.pause,
         })  # fmt: skip

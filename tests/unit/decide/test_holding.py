@@ -286,8 +286,20 @@ def test_without_time_for_a_restart_a_candidate_is_preferred() -> None:
     there = (peer("m2", status("m2")),)
     found = leader_view(server=DOWN, knowledge=holding(NAMED), configuration=at_once, peers=there, stopped_since=NOW)
     assert decide(found, NOW).reason.code == "restart-failed"
-    alone = msgspec.structs.replace(found, peers=())
-    assert decide(alone, NOW).reason.code == "restart-in-place"
+    long = msgspec.structs.replace(found.knowledge, held_from=NOW - 900)
+    alone = msgspec.structs.replace(found, peers=(), knowledge=long)
+    for dead, code in ((NOW, "restart-in-place"), (NOW - 299, "restart-in-place"), (NOW - 301, "restart-failed")):
+        assert decide(msgspec.structs.replace(alone, stopped_since=dead), NOW).reason.code == code
+
+
+@pytest.mark.parametrize(("somebody", "code"), [(True, "start-timeout"), (False, "starting")])
+def test_without_time_for_a_start_it_goes_on_where_nobody_can_take_over(somebody: bool, code: str) -> None:
+    at_once = Configuration(primary_start_timeout=0)
+    found = leader_view(
+        server=primary(process=Process.STARTING, primary=False), knowledge=holding(NAMED), configuration=at_once,
+        peers=(peer("m2", status("m2")),) if somebody else (), restless_since=NOW - 5,
+    )  # fmt: skip
+    assert decide(found, NOW).reason.code == code
 
 
 @pytest.mark.parametrize("process", [Process.STARTING, Process.STOPPING])

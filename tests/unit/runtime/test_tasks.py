@@ -13,6 +13,7 @@ from pgherd.model.actions import Clone, Initialise, Kill, Promote, Start, Stop
 from pgherd.model.member import MemberStatus, Pod
 from pgherd.model.position import Position
 from pgherd.model.server import Data, Process, Server
+from pgherd.model.settings import Configuration
 from pgherd.model.view import TaskKind
 from pgherd.runtime.tasks import Tasks
 
@@ -161,3 +162,12 @@ async def test_a_stop_that_cannot_wait_holds_nobody_back(stage: Stage) -> None:
     stage.tasks.order(Stop(5.0))
     await stage.settle()
     assert stage.server.calls == ["stop"]
+
+
+@pytest.mark.parametrize("action", [Initialise(), Start(writable=True), Start(writable=False), Promote(2)])
+async def test_no_time_to_start_is_for_the_lease_and_ends_no_task(stage: Stage, action: Initialise | Start) -> None:
+    """`primary_start_timeout: 0` hands over at once; what is begun nonetheless is to end well."""
+    stage.state.configuration = Configuration(primary_start_timeout=0)
+    stage.tasks.order(action)
+    await stage.settle()
+    assert stage.server.calls and not stage.state.failures

@@ -214,10 +214,17 @@ def restless(view: View, record: Lease, now: float) -> Decision:
     """
     since = max(view.restless_since if view.restless_since is not None else now, view.knowledge.resumed)
     state = view.server.process.value
-    if now - since > view.configuration.primary_start_timeout:
+    if now - since > patience(view, record):
         return give_up(view, record, "start-timeout", f"PostgreSQL is {state} since {now - since:.0f} s")
     keep = renewal(view, record, now, proved=True)
     return Decision(keep, Reason(state, f"PostgreSQL is {state} since {now - since:.1f} s"), soon(view, now))
+
+
+def patience(view: View, record: Lease) -> float:
+    """Seconds that PostgreSQL is given to start. None at all is for where somebody can take over."""
+    configuration = view.configuration
+    at_once = configuration.primary_start_timeout == 0 and successor(view, record) is not None
+    return 0.0 if at_once else configuration.start_limit
 
 
 HOUR = 3600.0
@@ -229,13 +236,13 @@ def within_bound(view: View, now: float) -> bool:
     stop = configuration.primary_stop_timeout + 30
     limits = {
         TaskKind.STOP: stop,
-        TaskKind.RESTART: stop + configuration.primary_start_timeout,
+        TaskKind.RESTART: stop + configuration.start_limit,
         TaskKind.PROMOTE: configuration.promotion_limit + 10,
         # Of a standby leader.
         TaskKind.CLONE: 12 * HOUR,
         TaskKind.REWIND: 2 * HOUR,
     }
-    return task is not None and now - task.started < limits.get(task.kind, configuration.primary_start_timeout + 10)
+    return task is not None and now - task.started < limits.get(task.kind, configuration.start_limit + 10)
 
 
 def busy(view: View, record: Lease, now: float) -> Decision:
@@ -309,13 +316,13 @@ def restart(view: View, record: Lease, now: float) -> Decision:
         return give_up(view, record, "volume-full", space.said(server, better=True))
     since = max(view.stopped_since if view.stopped_since is not None else now, view.knowledge.held_from)
     since = max(since, view.knowledge.resumed)
-    bound = view.configuration.primary_start_timeout
+    bound = patience(view, record)
     failed = tried(view, TaskKind.START)
     there = successor(view, record)
     if there is not None and record.sync is not None:
         text = f"PostgreSQL died; {there} has every acknowledged commit and takes over (S3)"
         return give_up(view, record, "crashed-handover", text)
-    if (bound == 0 and there is not None) or now - since > bound or len(failed) >= 3:
+    if bound == 0 or now - since > bound or len(failed) >= 3:
         return give_up(
             view,
             record,

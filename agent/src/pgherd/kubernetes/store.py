@@ -44,6 +44,11 @@ class Unanswered(StoreError):
     """No answer, or one that says nothing (5xx, garbage): a write may have happened or may still happen."""
 
 
+def older(version: str, than: str) -> bool:
+    """Whether a resourceVersion is older: numbers, comparable by promise since Kubernetes 1.35 and in fact before."""
+    return version.isdecimal() and than.isdecimal() and int(version) < int(than)
+
+
 class LockSeen(msgspec.Struct, frozen=True):
     """The lock object at one version. Without `record`, `trouble` says why (missing, malformed)."""
 

@@ -152,6 +152,9 @@ CALLBACKS = ("on_start", "on_stop", "on_restart", "on_role_change", "on_reload")
 POSTGRESQL_KEYS = (*(field.name for field in msgspec.structs.fields(PostgresConfiguration)), "create_replica_methods")
 
 
+START_LIMIT = 300.0
+
+
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """Dynamic configuration in Patroni's shape. Times in seconds, sizes in bytes."""
 
@@ -160,7 +163,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     retry_timeout: float = 3
     maximum_lag_on_failover: int = 1048576
     early_takeover_delay: float = 3
-    primary_start_timeout: float = 300
+    primary_start_timeout: float = START_LIMIT
     primary_stop_timeout: float = 60
     hook_timeout: float = 60
     """Of each callback and hook; before_stop has half of its shutdown's time at most."""
@@ -206,9 +209,14 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
         return {name: slot for name, slot in self.permanent.items() if slot.kind == "logical"}
 
     @property
+    def start_limit(self) -> float:
+        """Seconds for a start that goes on: 0 is for a lease that is handed over at once where somebody can take it."""
+        return self.primary_start_timeout or START_LIMIT
+
+    @property
     def promotion_limit(self) -> float:
         """Seconds for a promotion, its hook included."""
-        return self.primary_start_timeout + (self.hook_timeout if self.postgresql.pre_promote is not None else 0.0)
+        return self.start_limit + (self.hook_timeout if self.postgresql.pre_promote is not None else 0.0)
 
     @property
     def margin(self) -> float:
@@ -241,6 +249,10 @@ def check_timing(configuration: Configuration) -> None:
         value = getattr(configuration, field)
         if value < least:
             raise InvalidSetting(f"{field}={value:g}: must be at least {least:g} s")
+    for field in ("primary_start_timeout", "primary_stop_timeout"):
+        value = getattr(configuration, field)
+        if value < 0:
+            raise InvalidSetting(f"{field}={value:g}: must be at least 0 s")
     if configuration.ttl > LONGEST:
         raise InvalidSetting(f"ttl={configuration.ttl:g}: must be at most {LONGEST:g} s")
     promises = promise_limit(configuration.ttl)

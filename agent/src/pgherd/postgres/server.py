@@ -184,14 +184,14 @@ class PostgresServer:
         self._observer.stopping = False
         pid = await self._link.start(argv, environment(), writable)
         self._waits = pid if configure.synchronous(self.layout) else None
-        limit = configuration.primary_start_timeout if writable else STANDBY_START
+        limit = configuration.start_limit if writable else STANDBY_START
         try:
             answered = await postmaster.until_it_answers(self._observer, self._link, pid, limit)
         except StartFailed:
             await self._applier.failed(configuration)
             raise
         if writable and not answered:
-            raise StartFailed(f"no answer within primary_start_timeout={configuration.primary_start_timeout:g} s")
+            raise StartFailed(f"no answer within {limit:g} s (primary_start_timeout)")
         return answered
 
     def _lay_out(

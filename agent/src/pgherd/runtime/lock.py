@@ -11,7 +11,7 @@ import asyncio
 import math
 from pathlib import Path
 
-from pgherd.kubernetes.store import LockSeen, LockStore, StoreError
+from pgherd.kubernetes.store import LockSeen, LockStore, StoreError, older
 from pgherd.model import knowledge as k
 from pgherd.model import promises as p
 from pgherd.model.knowledge import GIVES_UP, Attempt, Extension, Knowledge
@@ -21,11 +21,6 @@ from pgherd.runtime import seen as lease_seen
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.ports import Clock, Fence
 from pgherd.runtime.state import State
-
-
-def older(version: str, than: str) -> bool:
-    """Whether a resourceVersion is older: numbers, comparable by promise since Kubernetes 1.35 and in fact before."""
-    return version.isdecimal() and than.isdecimal() and int(version) < int(than)
 
 
 class Lock:

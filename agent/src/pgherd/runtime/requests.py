@@ -14,10 +14,9 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from pgherd.kubernetes.request_text import InvalidRequest, seconds
-from pgherd.kubernetes.store import Conflict, RequestsSeen, RequestStore, StoreError
+from pgherd.kubernetes.store import Conflict, RequestsSeen, RequestStore, StoreError, older
 from pgherd.model.actions import AnswerRequest
 from pgherd.model.request import Asked, Request, Stage
-from pgherd.runtime.lock import older
 from pgherd.runtime.log import Changing, Log, wall
 from pgherd.runtime.ports import Clock
 from pgherd.runtime.state import State

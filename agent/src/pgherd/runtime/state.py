@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from pgherd.decide.slots import remembered
-from pgherd.kubernetes.store import ConfigSeen, PodSeen
+from pgherd.kubernetes.store import ConfigSeen, PodSeen, older
 from pgherd.model.access import Report
 from pgherd.model.actions import Reason
 from pgherd.model.certificate import CertificateState
@@ -134,14 +134,17 @@ class State:
     def own_pod(self) -> PodSeen | None:
         return next((seen for seen in self.pods or () if seen.pod.uid == self.identity.uid), None)
 
-    def saw_config(self, seen: ConfigSeen) -> None:
+    def saw_config(self, seen: ConfigSeen, certain: bool = False) -> bool:
         """Keep the last configuration that was valid: a mistake in it must not stop a running cluster.
 
         A deleted object is such a mistake: what was known of identity and configuration stays in force, also for an
-        agent that starts meanwhile.
+        agent that starts meanwhile. False: it is older than what is known and nothing was changed, unless it is
+        `certain`, of a read that began after that.
         """
-        missing = "the configuration object is missing: what it said last stays in force" if not seen.version else ""
         known = self.config_seen or self._config_kept
+        if known is not None and older(seen.version, known.version) and not certain:
+            return False  # the watch is late: a reply to an own write was here first
+        missing = "the configuration object is missing: what it said last stays in force" if not seen.version else ""
         if missing and known is not None:
             seen = known
         else:
@@ -156,6 +159,7 @@ class State:
             self._bad_configuration(missing or f"the configuration before it stays in force: {error}")
             self.refused = str(error)
         self.decide.ring()
+        return True
 
     def inherit_config(self, kept: ConfigSeen) -> None:
         """What an earlier agent kept: in force until the object is read."""

@@ -183,21 +183,21 @@ class Tasks:
         match action:
             case Initialise():
                 method = self._state.settings.bootstrap_method
-                limit = method.time_limit + HOUR if method.command else configuration.primary_start_timeout
+                limit = method.time_limit + HOUR if method.command else configuration.start_limit
                 return limit, server.initialise()
             case Clone(source=member, replace=replace):
                 return _copying(configuration), server.clone(self._known(member), replace, configuration)
             case Rewind(source=member):
                 return 2 * HOUR, server.rewind(self._known(member))
             case Start(writable=writable, source=member):
-                limit = configuration.primary_start_timeout
+                limit = configuration.start_limit
                 return limit, self._start(writable, self.source(member))
             case Promote(timeline=timeline):
                 return configuration.promotion_limit, self._promote(timeline)
             case Stop(timeout=timeout, checkpoint=checkpoint):
                 return timeout + CHECKPOINT + 10.0, self._stop(timeout, CHECKPOINT if checkpoint else 0.0)
             case Restart(timeout=timeout, writable=writable, source=member):
-                limit = configuration.primary_start_timeout + timeout + CHECKPOINT
+                limit = configuration.start_limit + timeout + CHECKPOINT
                 return limit, self._restart(timeout, writable, self.source(member))
             case Reload():
                 return 30.0, server.reload(configuration)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pgherd.kubernetes.store import Stores
+import contextlib
+
+from pgherd.kubernetes.store import StoreError, Stores
 from pgherd.runtime.lock import Lock
 from pgherd.runtime.state import State
 
@@ -19,7 +21,12 @@ async def watch_lock(state: State, stores: Stores, lock: Lock) -> None:
 
 async def watch_config(state: State, stores: Stores) -> None:
     async for seen in stores.config.follow():
-        state.saw_config(seen)
+        if not state.saw_config(seen):
+            # Late news, or an API that was put back to an earlier state: only a read tells which.
+            known = state.config_seen
+            with contextlib.suppress(StoreError):
+                read = await stores.config.read(READ_LIMIT)
+                state.saw_config(read, certain=state.config_seen is known)
 
 
 async def watch_pods(state: State, stores: Stores) -> None:
