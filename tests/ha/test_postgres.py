@@ -250,3 +250,21 @@ def test_a_frozen_server_is_seen_as_it_was_and_fails_the_probe(pair: list[Fenced
     assert "did not answer" in health["reason"]
     first.thaw(frozen)
     eventually("it is alive again", lambda: first.do("probe")["alive"], PATIENCE)
+
+
+def test_a_delayed_standby_says_that_its_replay_waits_and_asks_for_nothing_meanwhile(pair: list[Fenced]) -> None:
+    """No receiver is begun before all WAL that is here was replayed: who waits for that is not left behind."""
+    first, delayed = pair
+    first.start()
+    first.primary()
+    replica(delayed, first)
+    delayed.do("stop", limit=30)
+    slowly = {**first.source, "recovery_min_apply_delay": "1h"}
+    delayed.do("start", writable=False, source=slowly, configuration=CONFIGURATION)
+    eventually("it streams", lambda: delayed.do("observe")["streaming"], PATIENCE)
+    first.do("sql", sql="CREATE TABLE t AS SELECT generate_series(1, 100) AS n")
+    settled(first, delayed)
+    delayed.do("stop", limit=30)
+    delayed.do("start", writable=False, source=slowly, configuration=CONFIGURATION)
+    eventually("its replay waits", lambda: delayed.do("observe")["replay_waits"] == "RecoveryApplyDelay", PATIENCE)
+    assert not delayed.do("observe")["streaming"]

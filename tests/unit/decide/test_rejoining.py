@@ -23,7 +23,7 @@ from tests.unit.decide.views import (
 from pgherd.decide import decide
 from pgherd.decide.handing import CATCH_UP
 from pgherd.decide.leaving import STOP
-from pgherd.model.actions import Action, Clone, Decision, Exit, Kill, PollPeers, Rewind, Start, Stop, WriteLease
+from pgherd.model.actions import Action, Clone, Decision, Exit, Follow, Kill, PollPeers, Rewind, Start, Stop, WriteLease
 from pgherd.model.knowledge import Knowledge, WriteKind
 from pgherd.model.lease import Handover, Lease
 from pgherd.model.position import Ancestor, Position
@@ -132,6 +132,14 @@ def test_a_standby_that_gets_no_wal_is_cloned_in_the_end(stalled: float, code: s
     assert decide(found, NOW).reason.code == code
     down = view(server=stopped(), stalled_since=NOW - stalled)
     assert decide(down, NOW).reason.code == ("clone" if code == "stopping-to-clone" else "start")
+
+
+def test_where_no_clone_is_allowed_it_goes_on_with_what_it_has() -> None:
+    kept = {"configuration": Configuration(allow_data_loss_reclone=False), "stalled_since": NOW - 500}
+    running = decide(view(server=standby(streaming=False), **kept), NOW)
+    assert (running.reason.code, running.actions) == ("clone-not-allowed", ())
+    assert decide(view(server=standby(streaming=False, following=None), **kept), NOW).actions == (Follow("m0"),)
+    assert decide(view(server=stopped(), **kept), NOW).actions == (Start(writable=False, source="m0"),)
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,13 @@ def replace(view: View, leader: MemberStatus, why: str, now: float, wake: float)
         timeout = view.configuration.primary_stop_timeout
         return Decision((Stop(timeout),), Reason("stopping-to-clone", f"{why}: stopping to clone"), wake)
     if not view.configuration.allow_data_loss_reclone:
-        text = f"{why}; cloning over it is not allowed (allow_data_loss_reclone)"
-        return Decision((), Reason("clone-not-allowed", text), wake)
+        return not_allowed(why, wake)
     return clone(view, leader, f"{why}: cloning", now, wake, replace=True)
+
+
+def not_allowed(why: str, wake: float, actions: tuple[Action, ...] = ()) -> Decision:
+    text = f"{why}; cloning over it is not allowed (allow_data_loss_reclone)"
+    return Decision(actions, Reason("clone-not-allowed", text), wake)
 
 
 def cramped(view: View) -> Reason:
@@ -131,9 +135,10 @@ def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decisio
         # Reported as final to whoever counts votes: only a later lease lets WAL in again.
         return Decision((), Reason("cut-off", "its position was a vote; it follows again after the next write"), wake)
     ahead = compare.ahead(view, leader)
-    if view.stalled_since is not None and now - view.stalled_since > STALLED and not ahead:
-        text = f"no WAL came from {leader.member} for {now - view.stalled_since:.0f} s, it may be gone there"
-        return replace(view, leader, text, now, wake)
+    still = now - view.stalled_since if view.stalled_since is not None and not ahead else 0.0
+    gone = f"no WAL came from {leader.member} for {still:.0f} s, it may be gone there" if still > STALLED else ""
+    if gone and view.configuration.allow_data_loss_reclone:
+        return replace(view, leader, gone, now, wake)
     if server.process is Process.STOPPED and len(failed) >= STARTS:
         return replace(view, leader, f"PostgreSQL does not start: {failed[-1].error}", now, wake)
     if server.process is Process.STOPPED and failed and now < again(failed):
@@ -153,7 +158,11 @@ def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decisio
         return Decision((Follow(source),), Reason("follow", f"following {source}"), wake)
     if not server.streaming:
         ask: tuple[Action, ...] = (PollPeers(),) if source != leader.member else ()
+        if gone:  # as it is it may serve reads, and get what is missing from elsewhere
+            return not_allowed(gone, min(wake, now + 1.0) if ask else wake, ask)
         text = f"follows {source}, but does not stream yet"
+        if server.replay_waits:
+            text = f"{text}: it replays what it has first, and waits ({server.replay_waits})"
         if ahead:
             text = f"{text}: it has WAL that {source} has not received from the remote primary so far"
         return Decision(ask, Reason("not-streaming", text), min(wake, now + 1.0) if ask else wake)

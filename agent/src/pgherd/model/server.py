@@ -66,6 +66,9 @@ class Server(msgspec.Struct, frozen=True):
     """A WAL receiver runs with status streaming."""
     receiver_timeline: int | None = None
     paused_replay: bool = False
+    replay_waits: str = ""
+    """For what replay waits on purpose (recovery_min_apply_delay, a query in its way, a pause), as PostgreSQL calls it:
+    a WAL receiver begins only when all WAL that is here was replayed."""
     limits: Mapping[str, int] = {}
     """What it runs with of the parameters that a standby needs as large as its primary's (model/parameters)."""
     cramped: tuple[str, ...] = ()

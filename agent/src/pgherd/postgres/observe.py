@@ -31,6 +31,11 @@ FENCE = 0.3
 ANSWER = 0.6
 """Seconds; with FENCE less than the second that an observation may take."""
 
+WAITS = """SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'
+        AND (wait_event_type IN ('Lock', 'BufferPin') OR wait_event IN ('RecoveryApplyDelay', 'RecoveryPause',
+             'RecoveryConflictSnapshot', 'RecoveryConflictTablespace'))"""
+"""https://www.postgresql.org/docs/current/monitoring-stats.html#WAIT-EVENT-TABLE"""
+
 SQL = f"""
 SELECT r.recovery,
        (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
@@ -39,6 +44,7 @@ SELECT r.recovery,
        CASE WHEN r.recovery THEN pg_last_wal_receive_lsn()::text END AS received,
        CASE WHEN r.recovery THEN pg_last_wal_replay_lsn()::text END AS replayed,
        CASE WHEN r.recovery THEN pg_is_wal_replay_paused() ELSE false END AS paused,
+       CASE WHEN r.recovery THEN ({WAITS}) END AS replay_waits,
        (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
        (SELECT min_recovery_end_timeline FROM pg_control_recovery()) AS minimum_timeline,
        receiver.status AS receiver, receiver.received_tli AS received_timeline,
@@ -214,6 +220,7 @@ class Observer:
             streaming=bool(row["recovery"]) and row["receiver"] == "streaming",
             receiver_timeline=row["received_timeline"] if row["receiver"] else None,
             paused_replay=row["paused"],
+            replay_waits=row["replay_waits"] or "",
             pending_restart=self.pending_restart,
             refused=self.refused,
             server_version=row["version"],

@@ -60,6 +60,7 @@ class Stall(msgspec.Struct, frozen=True):
     address: str | None
     answers: bool
     position: Position | None
+    replayed: int
     incarnation: str | None
 
 
@@ -212,7 +213,8 @@ class State:
         self.unsent_since = {name: self.unsent_since.get(name, now) for name in silent}
 
     def _watch_progress(self, server: Server, now: float) -> None:
-        """`stalled_since`: neither streaming nor gaining WAL although the leader answers."""
+        """`stalled_since`: neither streaming nor gaining nor replaying WAL although the leader answers. Where replay
+        waits on purpose no receiver would be begun, whatever the leader still has."""
         record, last = self.knowledge.record, self._stall
         leader = self.answers.get((record.leader if record else None) or "")
         running = server.process is Process.RUNNING
@@ -221,11 +223,12 @@ class State:
             address=record.address if record else None,
             answers=leader is not None and leader.status is not None,
             position=server.position if running or last is None else last.position,
+            replayed=server.replayed if running or last is None else last.replayed,
             incarnation=server.incarnation,
         )
         if server.streaming or server.primary:
             self.stalled_since = None
-        elif stall != last or self.stalled_since is None:
+        elif stall != last or self.stalled_since is None or server.replay_waits:
             self.stalled_since = now
         self._stall = stall
 
