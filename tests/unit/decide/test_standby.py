@@ -270,6 +270,34 @@ def test_a_primary_is_demoted(changes: dict[str, Any], code: str) -> None:
     assert (stop is not None and stop.checkpoint) == (code == "demote-cluster")
 
 
+@pytest.mark.parametrize("mode", ["on", "quorum"])
+def test_commits_wait_until_nobody_makes_any(mode: str) -> None:
+    """A standby cluster has no synchronous mode; who still writes, or is refused as one, keeps the promise of its own
+    (S3)."""
+    sync = Synchronous(mode, Standby("m1", "i1"), (Standby("m0", "i0"), Standby("m2", "i2")), 2)
+    record = lease(leader="m1", address="10.0.0.1", candidates=(), sync=sync)
+    wanted = Configuration(standby_cluster=HOST, synchronous_mode=mode, synchronous_node_count=2)
+    others = tuple(
+        peer(name, status(name, incarnation=f"i{name[1]}", streaming_from="m1", receiver_timeline=2))
+        for name in ("m0", "m2")
+    )
+    foreign = seen(msgspec.structs.replace(LINE, system_identifier="1"))
+    for remote, code in ((foreign, "remote-system-identifier"), (seen(), "demote-cluster")):
+        decision = decide(
+            leading(
+                record=record, server=primary(), stalled_since=None, configuration=wanted, remote=remote, peers=others,
+                knowledge=holding(record, NOW - 3.5),
+            ),
+            NOW,
+        )  # fmt: skip
+        assert decision.reason.code == code
+        [write] = [each.record for each in decision.actions if isinstance(each, WriteLease)]
+        assert write.sync == sync
+        assert [each.rule.votes for each in decision.actions if isinstance(each, Require)] in ([], [2])
+    down = leading(record=record, server=at_rest(was_primary=True, clean=True), configuration=wanted)
+    assert action(decide(down, NOW), WriteLease).record.sync == sync
+
+
 def test_a_demoted_one_takes_its_lease_anew_and_may_be_undone() -> None:
     record = lease(leader="m1", address="10.0.0.1", candidates=())
     down = at_rest(was_primary=True, clean=True)

@@ -47,7 +47,7 @@ def test_there_are_no_commits_to_wait_for_and_no_logical_slots() -> None:
     ordinary = read_configuration(json.dumps(text))
     assert ordinary.synchronous and ordinary.quorum and set(ordinary.permanent) == {"a", "b"}
     found = read_configuration(json.dumps({**text, "standby_cluster": {"host": "a,b", "recovery_min_apply_delay": 5}}))
-    assert not found.synchronous and not found.quorum and set(found.permanent) == {"a", "c"}
+    assert not found.synchronous and found.commits_wait and set(found.permanent) == {"a", "c"}
 
 
 ONE, TWO = (Ancestor(1, 100),), (Ancestor(1, 100), Ancestor(2, 200))

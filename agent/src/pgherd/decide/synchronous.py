@@ -170,7 +170,7 @@ def plan(view: View, record: Lease, now: float) -> Plan:
     """The next step; from any state, so that an interrupted change goes on wherever it was left."""
     # While a write may still succeed, its set may be the one that elects: the setting holds both (S3).
     pending = view.writing or bool(view.knowledge.unanswered)
-    if not view.configuration.synchronous:
+    if not view.configuration.commits_wait:
         return Plan(None, None if pending or record.sync is not None else ALONE)
     wanted = target(view, record, now)
     before = record.sync or Synchronous("on", standby(view.member, view.server.incarnation))

@@ -225,11 +225,16 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     @property
     def synchronous(self) -> bool:
         """Whether commits are to wait; a standby cluster has none."""
-        return self.standby_cluster is None and self.synchronous_mode in (True, "on", "quorum")
+        return self.standby_cluster is None and self.commits_wait
+
+    @property
+    def commits_wait(self) -> bool:
+        """The same for who is a primary yet, or goes on as one where `standby_cluster` is refused."""
+        return self.synchronous_mode in (True, "on", "quorum")
 
     @property
     def quorum(self) -> bool:
-        return self.standby_cluster is None and self.synchronous_mode == "quorum"
+        return self.synchronous_mode == "quorum"
 
 
 def margin(ttl: float) -> float:
