@@ -13,12 +13,15 @@ from pgherd.decide.asked import ARRIVES
 from pgherd.model.actions import Reinitialise, Reload, Restart
 from pgherd.model.parameters import Change
 from pgherd.model.request import Asked, Parameters, Request, Stage, Verb
+from pgherd.model.settings import Configuration
 from pgherd.model.synchronous import WAIT, Enforced
 from pgherd.model.view import Task, TaskKind
 
 
-def request(verb: Verb, state: Stage = Stage.RUNNING, member: str = "m1", begun: bool = True) -> Asked:
-    return Asked(Request("r", verb, member, state=state), NOW, begun)
+def request(
+    verb: Verb, state: Stage = Stage.RUNNING, member: str = "m1", begun: bool = True, since: float = NOW
+) -> Asked:
+    return Asked(Request("r", verb, member, state=state), since, begun)
 
 
 @pytest.mark.parametrize("verb", [Verb.RESTART, Verb.RELOAD, Verb.REINITIALIZE])
@@ -41,6 +44,24 @@ def test_a_leader_is_restarted_as_a_leader_and_never_reinitialised(changes: dict
     assert Restart(60, True, None, "r") in decision.actions
     said = answered(decide(leader_view(requests=(request(Verb.REINITIALIZE, Stage.PENDING),)), NOW))
     assert said is not None and said.state is Stage.REFUSED and "it is the leader" in said.reason
+
+
+def test_a_copy_that_was_asked_for_is_not_made_of_who_became_the_leader() -> None:
+    """Not now, and not when it is a replica again; a later request is served."""
+    said = answered(decide(leader_view(requests=(request(Verb.REINITIALIZE), request(Verb.RELOAD))), NOW))
+    assert said is not None and said.state is Stage.FAILED and "it became the leader first" in said.reason
+
+
+@pytest.mark.parametrize(("waited", "failed"), [(300.0, False), (300.5, True)])
+def test_what_cannot_be_carried_out_stands_in_nobodys_way_for_ever(waited: float, failed: bool) -> None:
+    kept = Configuration(allow_data_loss_reclone=False)
+    found = view(
+        server=standby(streaming=False), stalled_since=NOW - 500, configuration=kept,
+        requests=(request(Verb.RESTART, since=NOW - waited),),
+    )  # fmt: skip
+    said = answered(decide(found, NOW))
+    assert (said is not None) is failed
+    assert said is None or (said.state is Stage.FAILED and "not allowed" in said.reason)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.unit.decide.views import NOW, holding, leader_view, lease, peer, primary, status, stopped
 
@@ -11,7 +12,9 @@ from pgherd.decide import decide, space
 from pgherd.model.actions import Start, Stop, WriteLease
 from pgherd.model.knowledge import WriteKind
 from pgherd.model.lease import Candidate
+from pgherd.model.position import Position
 from pgherd.model.server import Server
+from pgherd.model.synchronous import Standby, Synchronous
 from pgherd.model.view import Task, TaskKind
 
 FULL = space.LEAST - 1
@@ -56,6 +59,28 @@ def test_stopped_or_dead_of_it_the_lease_is_handed_over(clean: bool) -> None:
     [write] = decide(view, NOW).actions
     assert isinstance(write, WriteLease) and write.kind is WriteKind.HANDOVER
     assert write.record.handover is not None and write.record.handover.to == "m2"
+
+
+def test_it_goes_to_who_has_room_and_not_to_the_first_that_has_none() -> None:
+    both = (Candidate("m0", "i0"), Candidate("m2", "i2"))
+    mine = lease(leader="m1", address="10.0.0.1", candidates=both)
+    others = (peer("m0", status("m0", free=0, **STREAMS)), peer("m2", status("m2", free=space.ROOM, **STREAMS)))
+    down = stopped(free=FULL, clean=True, was_primary=True)
+    found = leader_view(knowledge=holding(mine), server=down, peers=others, stopped_since=NOW)
+    [write] = decide(found, NOW).actions
+    assert isinstance(write, WriteLease) and write.record.handover is not None and write.record.handover.to == "m2"
+
+
+@pytest.mark.parametrize(("since", "code"), [(4.9, "volume-full"), (5.0, "restart-in-place")])
+def test_who_has_room_and_not_everything_is_waited_for_a_moment(since: float, code: str) -> None:
+    down = stopped(free=FULL, clean=True, was_primary=True, position=Position(2, 9000))
+    sync = Synchronous("on", Standby("m1", "i1"), (Standby("m0", "i0"),), 1)
+    mine = lease(leader="m1", address="10.0.0.1", candidates=(Candidate("m2", "i2"),), sync=sync)
+    known = msgspec.structs.replace(holding(mine), held_from=NOW - 900)
+    other = (peer("m2", status("m2", free=space.ROOM, **STREAMS)),)
+    decision = decide(leader_view(knowledge=known, server=down, peers=other, stopped_since=NOW - since), NOW)
+    assert decision.reason.code == code
+    assert not any(each.kind is WriteKind.RELEASE for each in decision.actions if isinstance(each, WriteLease))
 
 
 def test_dead_of_it_with_nobody_better_it_starts_again() -> None:

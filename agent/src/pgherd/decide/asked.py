@@ -26,6 +26,8 @@ from pgherd.model.view import View
 VERBS = (Verb.RESTART, Verb.RELOAD, Verb.REINITIALIZE)
 ARRIVES = 3.0
 """Seconds after which a change of the configuration that was written before a request is in force here."""
+LONGEST_WAIT = 300.0
+"""Seconds after which a request that could not be carried out has failed."""
 SETTLED = holder.LEADS | {"unhealthy", "failsafe", "paused", "replica", "not-streaming", "waiting-for-leader"}
 """Reasons of decisions beside which a restart may begin: nothing else is about to happen to PostgreSQL."""
 
@@ -55,19 +57,31 @@ def also(view: View, decision: Decision, now: float) -> Decision:
         return _with(decision, answer(asked, Stage.REFUSED, why))
     if request.parameters.only_pending and request.state is Stage.PENDING and not view.server.pending_restart:
         return _with_nothing_to_do(decision, asked, now)
-    if request.verb is not Verb.REINITIALIZE and decision.reason.code not in SETTLED:
-        return decision
+    settled = request.verb is Verb.REINITIALIZE or decision.reason.code in SETTLED
     if request.state is Stage.PENDING:
-        return _with(decision, answer(asked, Stage.RUNNING, epoch=record.epoch))
+        return _with(decision, answer(asked, Stage.RUNNING, epoch=record.epoch)) if settled else decision
     if not asked.begun:
         text = "the agent ended while it ran: see how the member is, and ask again"
         return _with(decision, answer(asked, Stage.FAILED, text))
     kept = tuple(each for each in decision.actions if isinstance(each, (WriteLease, KeepPrimary)))
-    action = _action(view, record, asked)
+    action = _action(view, record, asked) if settled else None
     if action is None:
-        return decision
+        undone = _undone(view, record, asked, decision, now)
+        return _with(decision, answer(asked, Stage.FAILED, undone)) if undone else decision
     reason = Reason("on-request", f"{request.verb.value}, request {request.id}")
     return Decision((*kept, action), reason, decision.wake_at)
+
+
+def _undone(view: View, record: Lease, asked: Asked, decision: Decision, now: float) -> str:
+    """Why what is running by its word will not be carried out; empty while it still may be.
+
+    It stands before every later request to this member, and must not strike when nobody thinks of it any more.
+    """
+    if asked.request.verb is Verb.REINITIALIZE and (record.leader == view.member or view.server.primary):
+        return f"member={view.member!r}: it became the leader first; its data are kept"
+    if now - asked.since > LONGEST_WAIT:
+        return f"not begun within {LONGEST_WAIT:g} s: {decision.reason.text}"
+    return ""
 
 
 def _mine(view: View, asked: Asked) -> bool:

@@ -134,7 +134,7 @@ def primary(view: View, record: Lease, now: float) -> Decision:
             Reason("publish", f"writable on timeline {timeline}: clients are sent here"),
             now + 0.2,
         )
-    better = space.full(server) and space.roomy(view, record)
+    better = space.full(server) and bool(space.roomy(view, record))
     if view.task is not None and view.task.kind is TaskKind.STOP:
         return busy(view, record, now)
     if better and view.task is None:
@@ -312,10 +312,15 @@ def restart(view: View, record: Lease, now: float) -> Decision:
     keep = renewal(view, record, now, proved=True)
     if server.position is None:
         return Decision(keep, Reason("measuring", "finding the end of the WAL on disk"), now + 0.2)
-    if space.full(server) and space.roomy(view, record):
-        return give_up(view, record, "volume-full", space.said(server, better=True))
     since = max(view.stopped_since if view.stopped_since is not None else now, view.knowledge.held_from)
     since = max(since, view.knowledge.resumed)
+    roomy = space.roomy(view, record) if space.full(server) else frozenset()
+    target = successor(view, record, roomy)
+    if target is not None:
+        return give_up(view, record, "volume-full", space.said(server, better=True), target)
+    if roomy and now - since < space.CATCHES_UP:
+        text = f"{space.said(server, better=True)}, once it has everything"
+        return Decision((*keep, PollPeers()), Reason("volume-full", text), now + 0.2)
     bound = patience(view, record)
     failed = tried(view, TaskKind.START)
     there = successor(view, record)

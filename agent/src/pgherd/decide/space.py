@@ -14,6 +14,8 @@ from pgherd.model.view import View
 SEGMENT = 16 * 1024 * 1024
 LEAST = SEGMENT
 """Bytes: below, the next WAL segment has no place, and PostgreSQL panics when it comes to that."""
+CATCHES_UP = 5.0
+"""Seconds after the stop in which who has room may still say that it has everything."""
 ROOM = 4 * SEGMENT
 """Bytes that a successor must have: a lease that wanders from one full volume to another helps nobody."""
 
@@ -22,13 +24,14 @@ def full(server: Server) -> bool:
     return server.free is not None and server.free < LEAST
 
 
-def roomy(view: View, record: Lease) -> bool:
-    """Whether a recorded candidate answers whose volume takes more."""
+def roomy(view: View, record: Lease) -> frozenset[str]:
+    """The recorded candidates that answer and whose volumes take more."""
     named = {candidate.member: candidate.incarnation for candidate in record.candidates}
-    return any(
-        status.free is not None and status.free >= ROOM
+    return frozenset(
+        status.member
         for status in compare.answers(view)
         if named.get(status.member) == status.incarnation and not status.terminating
+        if status.free is not None and status.free >= ROOM
     )
 
 

@@ -34,10 +34,11 @@ def best(view: View, record: Lease) -> str | None:
     return _first(view, successors(view, record))
 
 
-def successor(view: View, record: Lease) -> str | None:
-    """The best of those who can be given the lease by name as things stand (S3)."""
+def successor(view: View, record: Lease, among: frozenset[str] | None = None) -> str | None:
+    """The best of those (`among` these, if given) who can be given the lease by name as things stand (S3)."""
     there = successors(view, record)
     sure = {status.member for status in compare.answers(view) if entitled(view, record, status)}
+    sure = sure if among is None else sure & among
     return _first(view, {name: position for name, position in there.items() if name in sure})
 
 
@@ -62,8 +63,8 @@ def has_everything(view: View, status: MemberStatus) -> bool:
     return theirs.timeline == own.timeline and theirs.lsn >= own.lsn
 
 
-def give_up(view: View, record: Lease, code: str, text: str) -> Decision:
-    """Hand the lease to a candidate or release it; PostgreSQL is dead before either is sent (S1)."""
+def give_up(view: View, record: Lease, code: str, text: str, target: str | None = None) -> Decision:
+    """Hand the lease to a candidate (the best, or `target`) or release it; PostgreSQL is dead before that (S1)."""
     reason = Reason(code, text)
     if view.server.process is not Process.STOPPED or view.server.primary:
         return Decision(() if view.task and view.task.kind is TaskKind.KILL else (Kill(),), reason)
@@ -71,7 +72,7 @@ def give_up(view: View, record: Lease, code: str, text: str) -> Decision:
         return Decision((Kill(),), reason)
     if view.writing or view.task is not None:
         return Decision((), reason)
-    return Decision((surrender(view, record, successor(view, record)),), reason)
+    return Decision((surrender(view, record, target or successor(view, record)),), reason)
 
 
 def release(record: Lease) -> WriteLease:
