@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -252,7 +253,7 @@ def test_a_frozen_server_is_seen_as_it_was_and_fails_the_probe(pair: list[Fenced
     eventually("it is alive again", lambda: first.do("probe")["alive"], PATIENCE)
 
 
-def test_a_delayed_standby_says_that_its_replay_waits_and_asks_for_nothing_meanwhile(pair: list[Fenced]) -> None:
+def test_a_delayed_standby_says_that_its_replay_waits_and_what_it_has(pair: list[Fenced]) -> None:
     """No receiver is begun before all WAL that is here was replayed: who waits for that is not left behind."""
     first, delayed = pair
     first.start()
@@ -265,6 +266,26 @@ def test_a_delayed_standby_says_that_its_replay_waits_and_asks_for_nothing_meanw
     first.do("sql", sql="CREATE TABLE t AS SELECT generate_series(1, 100) AS n")
     settled(first, delayed)
     delayed.do("stop", limit=30)
+    end = eventually("the end of its WAL is known", lambda: delayed.do("observe")["position"], PATIENCE)
     delayed.do("start", writable=False, source=slowly, configuration=CONFIGURATION)
     eventually("its replay waits", lambda: delayed.do("observe")["replay_waits"] == "RecoveryApplyDelay", PATIENCE)
-    assert not delayed.do("observe")["streaming"]
+    seen = delayed.do("observe")
+    assert not seen["streaming"]
+    assert seen["replayed"] < end["lsn"] <= seen["position"]["lsn"], "what is on its disk counts, replayed or not"
+
+
+def test_a_shutdown_that_this_agent_did_not_order_is_seen_as_one(pair: list[Fenced]) -> None:
+    """By an agent that has ended since: who takes it for a start waits for nothing."""
+    first, _ = pair
+    first.start()
+    first.primary()
+    query = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+    [[checkpointer]] = first.do("sql", sql=query)
+    [[postmaster]] = first.do("sql", sql="SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)")
+    first.signal(int(checkpointer), signal.SIGSTOP)
+    first.signal(int(postmaster), signal.SIGINT)
+    eventually("it stops", lambda: first.do("observe")["process"] == "stopping", PATIENCE)
+    first.signal(int(checkpointer), signal.SIGCONT)
+    eventually("it has stopped", lambda: first.do("observe")["process"] == "stopped", PATIENCE)
+    first.do("start", writable=True, source=None, configuration=CONFIGURATION)
+    assert first.do("observe")["process"] == "running"

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.unit.runtime.stand_ins import MEMBERS, Bench
 
-from pgherd.model.knowledge import Attempt, WriteKind
+from pgherd.model.knowledge import Attempt, Extension, WriteKind
 from pgherd.model.settings import InvalidSetting, Settings
 from pgherd.model.view import Task, TaskKind
 from pgherd.runtime import static
@@ -76,6 +76,20 @@ def test_what_is_under_way_is_not_cut_short(tmp_path: Path, busy: str) -> None:
     setattr(state, busy, Task(TaskKind.CLONE, 0.0) if busy == "task" else True)
     assert not asyncio.run(parts.watch(0.3))
     setattr(state, busy, None if busy == "task" else False)
+    assert asyncio.run(parts.watch(30))
+
+
+@pytest.mark.parametrize("trouble", ["extension", "unanswered"])
+def test_a_holder_waits_until_the_api_confirms_its_lease(tmp_path: Path, trouble: str) -> None:
+    """A new agent would not learn that it holds, and gather no promises: the fence would end the primary (S4)."""
+    parts = Parts(tmp_path)
+    parts.file.write_text(NEW)
+    state = parts.bench.state
+    held = Attempt(nonce="n", epoch=1, t0=1.0, ttl=10.0, kind=WriteKind.RENEW, version="1")
+    lost = Extension(1, 5.0, 10.0) if trouble == "extension" else (msgspec.structs.replace(held, nonce="m", t0=4.0),)
+    state.knowledge = msgspec.structs.replace(state.knowledge, held=held, **{trouble: lost})
+    assert not asyncio.run(parts.watch(0.3))
+    state.knowledge = msgspec.structs.replace(state.knowledge, extension=None, unanswered=())
     assert asyncio.run(parts.watch(30))
 
 

@@ -23,7 +23,7 @@ from pgherd.postgres.control import ControlReader
 from pgherd.postgres.errors import FenceSilent
 from pgherd.postgres.layout import Layout
 from pgherd.postgres.link import FenceLink, FenceState
-from pgherd.postgres.sessions import Connection, bounded, connect, is_busy, query
+from pgherd.postgres.sessions import Connection, bounded, connect, is_busy, is_shutting_down, query
 from pgherd.postgres.walend import WalEnd
 
 MEBIBYTE = 1024 * 1024
@@ -83,6 +83,8 @@ class Observer:
         self._fence: FenceState | None = None
         self._pid: int | None = None
         self._timeline = 0
+        self._on_disk: Position | None = None
+        """Where the WAL of the stopped server ended: a standby that was started since shows only what it replayed."""
         self._connection: Connection | None = None
         self._asking: asyncio.Task[dict[str, Any]] | None = None
 
@@ -121,6 +123,7 @@ class Observer:
         if control is None:
             return Server(data=Data.BROKEN if data is Data.PRESENT else data, process=process)
         position, end_known = await self.wal_end.position(control, 0.3)
+        self._on_disk = position if end_known else None
         return Server(
             data=data,
             process=process,
@@ -181,6 +184,8 @@ class Observer:
 
     async def _unanswered(self, error: Exception) -> Server:
         """Starting or stopping, or frozen after it had answered: then it may still be writing, so nothing changes."""
+        # Ordered by an agent that has ended since, or by somebody else.
+        self.stopping = self.stopping or is_shutting_down(error)
         if self.stopping:
             return msgspec.structs.replace(self._last, process=Process.STOPPING, shut_down=await self._shut_down())
         if self._last.process is Process.RUNNING and not is_busy(error):
@@ -242,4 +247,7 @@ class Observer:
         if not self._timeline:
             self._timeline = histories.newest_own(self._layout.wal, Position(known, 0))
         self._timeline = max(self._timeline, known, row["received_timeline"] or 0)
-        return Position(self._timeline, max(received, replayed))
+        if received:  # a receiver is begun when all WAL that was here is replayed
+            self._on_disk = None
+        there = self._on_disk.lsn if self._on_disk and self._on_disk.timeline == self._timeline else 0
+        return Position(self._timeline, max(received, replayed, there))

@@ -78,10 +78,16 @@ async def query(connection: Connection, sql: str, parameters: tuple[Any, ...] = 
     return row
 
 
-BUSY = ("starting up", "not yet accepting connections", "in recovery mode", "shutting down", "Connection refused")
+SHUTTING_DOWN = "shutting down"
+BUSY = ("starting up", "not yet accepting connections", "in recovery mode", SHUTTING_DOWN, "Connection refused")
 """57P03 in words, since libpq gives no SQLSTATE for a refused connection; and no listener yet or any more."""
 
 
 def is_busy(error: Exception) -> bool:
     """Whether the server said that it cannot take connections at this moment."""
     return any(words in str(error) for words in (*BUSY, "No such file or directory"))
+
+
+def is_shutting_down(error: Exception) -> bool:
+    """Whether a new connection was refused because of a shutdown; who was connected hears of it in other words."""
+    return SHUTTING_DOWN in str(error)

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from pgherd.model.knowledge import extended
 from pgherd.model.settings import InvalidSetting, Settings
 from pgherd.runtime.log import Changing, Log
 from pgherd.runtime.state import State
@@ -55,5 +56,9 @@ def turn(state: State, settings: Settings) -> int:
 
 
 def quiet(state: State) -> bool:
-    """Nothing would be cut short; a copy that takes an hour is waited for."""
-    return state.task is None and not state.writing and not state.terminating
+    """Nothing would be cut short; a copy that takes an hour is waited for.
+
+    A holder's new agent learns from the API that it holds: it begins only while that confirms renewals (S4).
+    """
+    known, idle = state.knowledge, state.task is None and not state.writing and not state.terminating
+    return idle and (known.held is None or not (extended(known) or known.unanswered))
