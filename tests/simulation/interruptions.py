@@ -82,7 +82,8 @@ class Interruptions(Means):
         def interrupt(who: str, after: Lease) -> None:
             for each in after.sync.members if after.sync else ():
                 self.cluster.cut({(who, each.member), (each.member, who)}, length)
-            world.after(world.between(0.5, 3.0), lambda: self._power_off(self.cluster.members[who], length))
+            # Also between the promotion and its publication.
+            world.after(world.between(0.02, 1.5), lambda: self._power_off(self.cluster.members[who], length))
 
         self._at_write(takes, interrupt)
         self._power_off(self.cluster.members[record.leader], world.between(5.0, 20.0))

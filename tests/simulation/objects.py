@@ -99,7 +99,7 @@ class Objects(Machines):
         return all(record and (record.epoch, record.serial) > (copy.epoch, copy.serial) for record in records)
 
     def forget_takeover(self) -> str:
-        """One member misses that another one took over, and hears of nothing when the lock is deleted after that."""
+        """One member misses that another one took over, and hears of nothing when the lock is lost after that."""
         world, record = self.cluster.world, self.cluster.store.lock.value.record
         if len(self.cluster.names) < 3 or record is None or record.leader not in self.cluster.members:
             return "nothing: there is nobody to take over from, or nobody to miss it"
@@ -110,12 +110,17 @@ class Objects(Machines):
         self._power_off(leader, length + 30.0)
 
         def end() -> None:
-            self._delete_lock()
+            now = self.cluster.store.lock.value.record
+            if now is not None and world.chance(0.5):
+                nobody = msgspec.structs.replace(now, leader=None, holder=None)
+                self.cluster.store.lock.put(LockSeen(nobody, self.cluster.store.next_version()))
+            else:
+                self._delete_lock()
             for name in others:
                 self._power_off(self.cluster.members[name], 30.0)
 
         world.after(length - 0.5, end)
-        return f"{behind} misses who follows {leader.name}, the lock is deleted, and all others lose power"
+        return f"{behind} misses who follows {leader.name}, the lock is lost, and all others lose power"
 
     def lose_memory(self) -> str:
         """The configuration object goes, all nodes lose power, and one of them its volume."""

@@ -229,6 +229,12 @@ MUTANTS = (
                 "entry.timeline == position.timeline and position.lsn <= entry.end",
                 "entry.timeline == position.timeline",
             ),
+            Patch(
+                "model/position.py",
+                "fork",
+                "        if mine.end != its.end and not (last and mine.end <= its.end):\n",
+                "        if False and last:\n",
+            ),
         ),
     ),
     Mutant(
