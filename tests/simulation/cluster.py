@@ -34,6 +34,8 @@ class Configured:
     """The dynamic configuration."""
 
     timing: Timing
+    start: float = 20
+    """primary_start_timeout."""
     mode: str = "off"
     strict: bool = False
     count: int = 1
@@ -44,10 +46,9 @@ class Configured:
     def text(self) -> str:
         """As the annotation has it."""
         ttl, loop_wait, retry_timeout = self.timing
-        start = 0 if ttl < 5 else 20
         more = {"standby_cluster": {"host": HOST}} if self.standby else {}
         return json.dumps(more | {
-            "ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "primary_start_timeout": start,
+            "ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "primary_start_timeout": self.start,
             "maximum_lag_on_failover": LAG, "synchronous_mode": self.mode, "synchronous_mode_strict": self.strict,
             "synchronous_node_count": self.count, "pause": self.pause,
         })  # fmt: skip

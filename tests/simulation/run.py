@@ -46,7 +46,7 @@ def run(seed: int, trace: bool = False, standby: bool = False) -> Outcome:
     if world.chance(0.5):
         configured.mode, configured.strict = world.random.choice(["on", "quorum"]), world.chance(0.3)
         configured.count = world.random.choice([1, 1, 2])
-    configured.standby = standby
+    configured.standby, configured.start = standby, 0 if configured.timing[0] < 5 else 20
     cluster = Cluster(world, size, configured, folder)
     faults, happened = Faults(cluster), list[str]()
     if standby:
