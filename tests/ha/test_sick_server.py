@@ -15,14 +15,19 @@ from tests.ha.harness.volume import Volume
 from tests.ha.harness.wait import SLACK, UNNOTICED, eventually
 
 
-def test_a_frozen_postgresql_is_failed_over(scene: Scene) -> None:
-    """The agent lives and renews nothing that it cannot prove; a frozen server could thaw at any moment (S4)."""
+def test_a_frozen_postgresql_is_killed_and_another_writes(scene: Scene) -> None:
+    """The agent lives and renews nothing that it cannot prove; a frozen server could thaw at any moment (S4).
+
+    Once the lease has ended its member is one of all, and may be the first to take it: nobody has more WAL.
+    """
     cluster, witness, old = scene.cluster, scene.witness, scene.leader
     frozen = old.freeze("postgres")
     assert old.postmaster() in frozen
-    new = scene.another()
+    eventually("killed as they were", lambda: not set(frozen) & set(old.processes()), cluster.ttl + 12)
+    new = eventually("a writable leader", cluster.writable, cluster.ttl + 12)
+    witness.wrote(new)
     assert witness.gap <= cluster.ttl + SLACK
-    assert not set(frozen) & set(old.processes()), "killed as they were"
+    assert int(cluster.objects.annotations()["transitions"]) > 1
     assert len(old.running("pgherd.runtime")) == 1
     witness.verdict(new)
 

@@ -242,9 +242,6 @@ MUTANTS = (
         ("S6",),
         (
             Patch(
-                COMPARE, "foreign", "return own is not None and theirs is not None and own != theirs", "return False"
-            ),
-            Patch(
                 COMPARE,
                 "_of_another",
                 "return own is not None and theirs is not None and own != theirs",
