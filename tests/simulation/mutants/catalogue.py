@@ -255,6 +255,7 @@ MUTANTS = (
         (
             Patch(ELECTION, "found_cluster", "    if missing:\n        return", "    if False:\n        return"),
             Patch(ELECTION, "found_new", "if record.holder is not None and record.holder.writable > 0:", "if False:"),
+            Patch(HOLDER, "bootstrap", " or (record.holder is not None and record.holder.writable > 0)", ""),
         ),
     ),
     Mutant(

@@ -56,7 +56,9 @@ def known() -> dict[str, int]:
 
 
 def remember(caught: dict[str, int]) -> None:
-    SEEDS.write_text(json.dumps(dict(sorted(caught.items())), indent=2) + "\n")
+    new = SEEDS.with_suffix(".new")  # another mutant's thread may be reading
+    new.write_text(json.dumps(dict(sorted(caught.items())), indent=2) + "\n")
+    new.replace(SEEDS)
 
 
 def attempt(mutant: Mutant, seeds: int, first: int = 0) -> Verdict:
