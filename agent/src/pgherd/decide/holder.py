@@ -318,7 +318,7 @@ def restart(view: View, record: Lease, now: float) -> Decision:
     target = successor(view, record, roomy)
     if target is not None:
         return give_up(view, record, "volume-full", space.said(server, better=True), target)
-    if roomy and now - since < space.CATCHES_UP:
+    if roomy and server.clean and now - since < space.CATCHES_UP:
         text = f"{space.said(server, better=True)}, once it has everything"
         return Decision((*keep, PollPeers()), Reason("volume-full", text), now + 0.2)
     bound = patience(view, record)

@@ -184,8 +184,8 @@ class Observer:
 
     async def _unanswered(self, error: Exception) -> Server:
         """Starting or stopping, or frozen after it had answered: then it may still be writing, so nothing changes."""
-        # Ordered by an agent that has ended since, or by somebody else.
-        self.stopping = self.stopping or is_shutting_down(error)
+        # Ordered by somebody else. Without an earlier look the data are not known, and that would be taken for a loss.
+        self.stopping = self.stopping or (self._last.position is not None and is_shutting_down(error))
         if self.stopping:
             return msgspec.structs.replace(self._last, process=Process.STOPPING, shut_down=await self._shut_down())
         if self._last.process is Process.RUNNING and not is_busy(error):
