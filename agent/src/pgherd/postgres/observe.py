@@ -74,7 +74,8 @@ class Observer:
         self._link = link
         self.control = ControlReader(layout)
         self.wal_end = WalEnd(layout)
-        self.stopping = False
+        self.stopping: int | None = None
+        """Pid of the postmaster that was told to shut down, by this agent or by somebody else."""
         self.promoting: int | None = None
         """Pid of the postmaster that a promotion was sent to: it counts as primary from then on."""
         self.pending_restart: dict[str, Change] = {}
@@ -83,8 +84,9 @@ class Observer:
         self._fence: FenceState | None = None
         self._pid: int | None = None
         self._timeline = 0
-        self._on_disk: Position | None = None
-        """Where the WAL of the stopped server ended: a standby that was started since shows only what it replayed."""
+        self._on_disk: tuple[str | None, Position] | None = None
+        """Incarnation, and where its WAL ended when the server was stopped: a standby that was started since shows
+        only what it replayed."""
         self._connection: Connection | None = None
         self._asking: asyncio.Task[dict[str, Any]] | None = None
 
@@ -99,13 +101,17 @@ class Observer:
         if pid != self._pid:
             await self.forget()
             self._pid = pid
-        seen = await (self._running(pid) if pid else self._stopped(self._fence.dead))
+        if pid:
+            seen = await self._running(pid)
+        else:
+            seen = await self._stopped(self._fence.dead)
+            self._remember_end(seen)
         self._last = msgspec.structs.replace(seen, free=free(self._layout))
         return self._last
 
     async def forget(self) -> None:
         """Another postmaster, or none: nothing that was learnt about the last one holds."""
-        self._pid = self.promoting = None
+        self._pid = self.promoting = self.stopping = None
         self._timeline = 0
         self.pending_restart = {}
         await self.disconnect()
@@ -116,14 +122,12 @@ class Observer:
             await connection.close()
 
     async def _stopped(self, dead: bool) -> Server:
-        self.stopping = False
         process = Process.STOPPED if dead else Process.CRASHED
         data = self.data()
         control = await self.control.read() if data is Data.PRESENT else None
         if control is None:
             return Server(data=Data.BROKEN if data is Data.PRESENT else data, process=process)
         position, end_known = await self.wal_end.position(control, 0.3)
-        self._on_disk = position if end_known else None
         return Server(
             data=data,
             process=process,
@@ -136,6 +140,13 @@ class Observer:
             history=histories.read(self._layout.wal, position.timeline) if position else (),
             server_version=self._settings.postgres.version * 10000,
         )
+
+    def _remember_end(self, stopped: Server) -> None:
+        """An end that is being looked for takes nothing back: a start forgets the search while it prepares."""
+        if stopped.position is None and stopped.end_known and stopped.data is Data.PRESENT:
+            return
+        known = stopped.position if stopped.end_known else None
+        self._on_disk = (stopped.incarnation, known) if known else None
 
     def data(self) -> Data:
         """Whether the volume holds data; a rewind that did not end leaves none that can be used (S5), and
@@ -152,7 +163,7 @@ class Observer:
         try:
             row = await self._ask()
         except (TimeoutError, psycopg.Error, OSError) as error:
-            return await self._unanswered(error)
+            return await self._unanswered(pid, error)
         if not row["recovery"]:
             self.promoting = None
         limits = dict(zip(LIMITS, row["limits"], strict=True))
@@ -182,15 +193,17 @@ class Observer:
             await self.disconnect()
             raise
 
-    async def _unanswered(self, error: Exception) -> Server:
+    async def _unanswered(self, pid: int, error: Exception) -> Server:
         """Starting or stopping, or frozen after it had answered: then it may still be writing, so nothing changes."""
-        # Ordered by somebody else. Without an earlier look the data are not known, and that would be taken for a loss.
-        self.stopping = self.stopping or (self._last.position is not None and is_shutting_down(error))
-        if self.stopping:
-            return msgspec.structs.replace(self._last, process=Process.STOPPING, shut_down=await self._shut_down())
-        if self._last.process is Process.RUNNING and not is_busy(error):
+        if is_shutting_down(error):
+            self.stopping = pid
+        ends = self.stopping == pid
+        if self._last.process is Process.RUNNING and not ends and not is_busy(error):
             return self._last
         known = self._last if self._last.position else await self._stopped(dead=True)
+        if ends:
+            known = msgspec.structs.replace(known, clean=False, was_primary=False)
+            return msgspec.structs.replace(known, process=Process.STOPPING, shut_down=await self._shut_down())
         return msgspec.structs.replace(
             known, process=Process.STARTING, primary=self.promoting is not None, promoting=self.promoting is not None,
             streaming=False, clean=False, was_primary=False, receiver_timeline=None,
@@ -213,7 +226,7 @@ class Observer:
             replayed = position.lsn
         return Server(
             data=Data.PRESENT,
-            process=Process.STOPPING if self.stopping else Process.RUNNING,
+            process=Process.STOPPING if self.stopping == pid else Process.RUNNING,
             system_identifier=row["system_identifier"],
             incarnation=incarnation.read(self._layout.data),
             primary=not row["recovery"] or self.promoting == pid,
@@ -249,5 +262,6 @@ class Observer:
         self._timeline = max(self._timeline, known, row["received_timeline"] or 0)
         if received:  # a receiver is begun when all WAL that was here is replayed
             self._on_disk = None
-        there = self._on_disk.lsn if self._on_disk and self._on_disk.timeline == self._timeline else 0
-        return Position(self._timeline, max(received, replayed, there))
+        data, end = self._on_disk or (None, Position(0, 0))
+        same = end.timeline == self._timeline and data == incarnation.read(self._layout.data)
+        return Position(self._timeline, max(received, replayed, end.lsn if same else 0))

@@ -181,7 +181,6 @@ class PostgresServer:
     async def _launch(self, writable: bool, configuration: Configuration) -> bool:
         """Whether it takes connections; a standby may go on without doing so. Raises StartFailed."""
         argv = [self.layout.program("postgres"), "-D", str(self.layout.data)]
-        self._observer.stopping = False
         pid = await self._link.start(argv, environment(), writable)
         self._waits = pid if configure.synchronous(self.layout) else None
         limit = configuration.start_limit if writable else STANDBY_START
@@ -311,8 +310,9 @@ class PostgresServer:
 
     async def stop(self, limit: float) -> None:
         """Fast shutdown, after `limit` seconds the killing pass. Dead when it returns."""
-        if (await self._link.state()).postgres_pid is not None:
-            self._observer.stopping = True
+        pid = (await self._link.state()).postgres_pid
+        if pid is not None:
+            self._observer.stopping = pid
             await self._observer.disconnect()
             await postmaster.fast_shutdown(self._link, limit)
         await self.kill()
