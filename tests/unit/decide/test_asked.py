@@ -19,7 +19,7 @@ from pgherd.model.view import Task, TaskKind
 
 
 def request(
-    verb: Verb, state: Stage = Stage.RUNNING, member: str = "m1", begun: bool = True, since: float = NOW
+    verb: Verb, state: Stage = Stage.RUNNING, member: str = "m1", begun: float | None = NOW, since: float = NOW
 ) -> Asked:
     return Asked(Request("r", verb, member, state=state), since, begun)
 
@@ -52,16 +52,36 @@ def test_a_copy_that_was_asked_for_is_not_made_of_who_became_the_leader() -> Non
     assert said is not None and said.state is Stage.FAILED and "it became the leader first" in said.reason
 
 
-@pytest.mark.parametrize(("waited", "failed"), [(300.0, False), (300.5, True)])
-def test_what_cannot_be_carried_out_stands_in_nobodys_way_for_ever(waited: float, failed: bool) -> None:
+@pytest.mark.parametrize(("waited", "ends"), [(300.0, False), (300.5, True)])
+@pytest.mark.parametrize(
+    ("state", "end", "text"),
+    [
+        (Stage.PENDING, Stage.REFUSED, "could not be begun within 300 s: following m0"),
+        (Stage.RUNNING, Stage.FAILED, "not carried out within 300 s: following m0"),
+    ],
+)
+def test_what_finds_no_moment_stands_in_nobodys_way_for_ever(
+    waited: float, ends: bool, state: Stage, end: Stage, text: str
+) -> None:
+    """A restart finds no moment beside a decision to follow somebody else; each limit counts from its own start."""
+    since = NOW - waited if state is Stage.PENDING else NOW - 900
+    asked = request(Verb.RESTART, state, since=since, begun=NOW - waited if state is Stage.RUNNING else None)
+    said = answered(decide(view(server=standby(following=None), requests=(asked,)), NOW))
+    assert (said is not None) is ends
+    assert said is None or (said.state is end and text in said.reason)
+
+
+def test_a_standby_that_may_not_be_cloned_by_itself_is_restarted_and_cloned_on_request() -> None:
+    """It stays as it is until somebody does something about it: that must be possible."""
     kept = Configuration(allow_data_loss_reclone=False)
-    found = view(
-        server=standby(streaming=False), stalled_since=NOW - 500, configuration=kept,
-        requests=(request(Verb.RESTART, since=NOW - waited),),
-    )  # fmt: skip
-    said = answered(decide(found, NOW))
-    assert (said is not None) is failed
-    assert said is None or (said.state is Stage.FAILED and "not allowed" in said.reason)
+    stalled = {"server": standby(streaming=False), "stalled_since": NOW - 500, "configuration": kept}
+    for verb, action in (
+        (Verb.RESTART, Restart(60, False, "m0", "r")),
+        (Verb.REINITIALIZE, Reinitialise("m0", 60, "r")),
+    ):
+        said = answered(decide(view(requests=(request(verb, Stage.PENDING),), **stalled), NOW))
+        assert said is not None and said.state is Stage.RUNNING
+        assert action in decide(view(requests=(request(verb),), **stalled), NOW).actions
 
 
 @pytest.mark.parametrize(
@@ -78,7 +98,7 @@ def test_what_is_not_its_turn_is_left_alone(changes: dict[str, Any]) -> None:
 
 
 def test_what_an_earlier_agent_began_is_not_begun_again() -> None:
-    said = answered(decide(view(requests=(request(Verb.RESTART, begun=False),)), NOW))
+    said = answered(decide(view(requests=(request(Verb.RESTART, begun=None),)), NOW))
     assert said is not None and said.state is Stage.FAILED and "ask again" in said.reason
 
 

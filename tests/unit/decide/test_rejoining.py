@@ -137,7 +137,7 @@ def test_a_standby_that_gets_no_wal_is_cloned_in_the_end(stalled: float, code: s
 def test_where_no_clone_is_allowed_it_goes_on_with_what_it_has() -> None:
     kept = {"configuration": Configuration(allow_data_loss_reclone=False), "stalled_since": NOW - 500}
     running = decide(view(server=standby(streaming=False), **kept), NOW)
-    assert (running.reason.code, running.actions) == ("clone-not-allowed", ())
+    assert (running.reason.code, running.actions) == ("wal-gone", ())
     assert decide(view(server=standby(streaming=False, following=None), **kept), NOW).actions == (Follow("m0"),)
     assert decide(view(server=stopped(), **kept), NOW).actions == (Start(writable=False, source="m0"),)
 

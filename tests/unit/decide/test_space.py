@@ -83,6 +83,17 @@ def test_who_has_room_and_not_everything_is_waited_for_a_moment(since: float, co
     assert not any(each.kind is WriteKind.RELEASE for each in decision.actions if isinstance(each, WriteLease))
 
 
+def test_after_a_crash_nobody_is_waited_for() -> None:
+    """The last bytes of an unclean end are on this volume alone: who streamed has them, or never will."""
+    dead = stopped(free=FULL, clean=False, was_primary=True, position=Position(2, 9000))
+    sync = Synchronous("on", Standby("m1", "i1"), (Standby("m0", "i0"),), 1)
+    mine = lease(leader="m1", address="10.0.0.1", candidates=(Candidate("m2", "i2"),), sync=sync)
+    known = msgspec.structs.replace(holding(mine), held_from=NOW - 900)
+    other = (peer("m2", status("m2", free=space.ROOM, **STREAMS)),)
+    found = leader_view(knowledge=known, server=dead, peers=other, stopped_since=NOW - 0.1)
+    assert decide(found, NOW).reason.code == "restart-in-place"
+
+
 def test_dead_of_it_with_nobody_better_it_starts_again() -> None:
     decision = decide(crowded(stopped(free=FULL, was_primary=True), 0), NOW)
     assert any(isinstance(action, Start) for action in decision.actions)

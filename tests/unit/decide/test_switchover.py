@@ -27,7 +27,7 @@ FIT = peer("m2", status("m2", **STREAMS))
 def asked(state: Stage = Stage.RUNNING, since: float = NOW - 1, **changes: Any) -> Asked:
     request = Request("r", Verb.SWITCHOVER, "m2", state=state, epoch=5 if state is Stage.RUNNING else 0)
     expired = changes.pop("expired", False)
-    return Asked(msgspec.structs.replace(request, **changes), since, begun=True, expired=expired)
+    return Asked(msgspec.structs.replace(request, **changes), since, begun=since, expired=expired)
 
 
 def holder(request: Asked, **changes: Any) -> View:

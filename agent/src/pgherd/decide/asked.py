@@ -27,8 +27,12 @@ VERBS = (Verb.RESTART, Verb.RELOAD, Verb.REINITIALIZE)
 ARRIVES = 3.0
 """Seconds after which a change of the configuration that was written before a request is in force here."""
 LONGEST_WAIT = 300.0
-"""Seconds after which a request that could not be carried out has failed."""
-SETTLED = holder.LEADS | {"unhealthy", "failsafe", "paused", "replica", "not-streaming", "waiting-for-leader"}
+"""Seconds after which a request that could not be begun is refused, and one that was begun without being carried out
+has failed: it stands before every later request to this member, and must not strike when nobody thinks of it any more.
+"""
+SETTLED = holder.LEADS | {
+    "unhealthy", "failsafe", "paused", "replica", "not-streaming", "wal-gone", "waiting-for-leader"
+}  # fmt: skip
 """Reasons of decisions beside which a restart may begin: nothing else is about to happen to PostgreSQL."""
 
 
@@ -52,7 +56,7 @@ def also(view: View, decision: Decision, now: float) -> Decision:
     if asked is None or record is None or view.task is not None:
         return decision
     request = asked.request
-    why = refusal(view, record, asked)
+    why = refusal(view, record, asked, decision, now)
     if why is not None:
         return _with(decision, answer(asked, Stage.REFUSED, why))
     if request.parameters.only_pending and request.state is Stage.PENDING and not view.server.pending_restart:
@@ -60,7 +64,7 @@ def also(view: View, decision: Decision, now: float) -> Decision:
     settled = request.verb is Verb.REINITIALIZE or decision.reason.code in SETTLED
     if request.state is Stage.PENDING:
         return _with(decision, answer(asked, Stage.RUNNING, epoch=record.epoch)) if settled else decision
-    if not asked.begun:
+    if asked.begun is None:
         text = "the agent ended while it ran: see how the member is, and ask again"
         return _with(decision, answer(asked, Stage.FAILED, text))
     kept = tuple(each for each in decision.actions if isinstance(each, (WriteLease, KeepPrimary)))
@@ -73,14 +77,11 @@ def also(view: View, decision: Decision, now: float) -> Decision:
 
 
 def _undone(view: View, record: Lease, asked: Asked, decision: Decision, now: float) -> str:
-    """Why what is running by its word will not be carried out; empty while it still may be.
-
-    It stands before every later request to this member, and must not strike when nobody thinks of it any more.
-    """
+    """Why what is running by its word will not be carried out; empty while it still may be."""
     if asked.request.verb is Verb.REINITIALIZE and (record.leader == view.member or view.server.primary):
         return f"member={view.member!r}: it became the leader first; its data are kept"
-    if now - asked.since > LONGEST_WAIT:
-        return f"not begun within {LONGEST_WAIT:g} s: {decision.reason.text}"
+    if asked.begun is not None and now - asked.begun > LONGEST_WAIT:
+        return f"not carried out within {LONGEST_WAIT:g} s: {decision.reason.text}"
     return ""
 
 
@@ -101,13 +102,15 @@ def _with(decision: Decision, action: Action) -> Decision:
     return msgspec.structs.replace(decision, actions=(*decision.actions, action))
 
 
-def refusal(view: View, record: Lease, asked: Asked) -> str | None:
-    """Why it is not begun."""
+def refusal(view: View, record: Lease, asked: Asked, decision: Decision, now: float) -> str | None:
+    """Why it is not begun beside, or instead of, that decision."""
     request = asked.request
     if request.state is not Stage.PENDING:
         return None
     if asked.expired:
         return "nobody could begin before it expired"
+    if now - asked.since > LONGEST_WAIT:
+        return f"it could not be begun within {LONGEST_WAIT:g} s: {decision.reason.text}"
     running = view.server.process is Process.RUNNING
     if request.verb is Verb.REINITIALIZE:
         if record.leader == view.member or view.server.primary:

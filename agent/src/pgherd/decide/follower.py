@@ -114,13 +114,12 @@ def replace(view: View, leader: MemberStatus, why: str, now: float, wake: float)
         timeout = view.configuration.primary_stop_timeout
         return Decision((Stop(timeout),), Reason("stopping-to-clone", f"{why}: stopping to clone"), wake)
     if not view.configuration.allow_data_loss_reclone:
-        return not_allowed(why, wake)
+        return Decision((), Reason("clone-not-allowed", not_allowed(why)), wake)
     return clone(view, leader, f"{why}: cloning", now, wake, replace=True)
 
 
-def not_allowed(why: str, wake: float, actions: tuple[Action, ...] = ()) -> Decision:
-    text = f"{why}; cloning over it is not allowed (allow_data_loss_reclone)"
-    return Decision(actions, Reason("clone-not-allowed", text), wake)
+def not_allowed(why: str) -> str:
+    return f"{why}; cloning over it is not allowed (allow_data_loss_reclone)"
 
 
 def cramped(view: View) -> Reason:
@@ -159,7 +158,7 @@ def follow(view: View, leader: MemberStatus, now: float, wake: float) -> Decisio
     if not server.streaming:
         ask: tuple[Action, ...] = (PollPeers(),) if source != leader.member else ()
         if gone:  # as it is it may serve reads, and get what is missing from elsewhere
-            return not_allowed(gone, min(wake, now + 1.0) if ask else wake, ask)
+            return Decision(ask, Reason("wal-gone", not_allowed(gone)), min(wake, now + 1.0) if ask else wake)
         text = f"follows {source}, but does not stream yet"
         if server.replay_waits:
             text = f"{text}: it replays what it has first, and waits ({server.replay_waits})"

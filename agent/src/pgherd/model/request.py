@@ -74,6 +74,7 @@ class Asked(msgspec.Struct, frozen=True):
     request: Request
     since: float
     """Boot time (seconds) at which this agent first saw it due."""
-    begun: bool = False
-    """This very agent answered that it runs: one that finds it running cannot know how far it came."""
+    begun: float | None = None
+    """Boot time (seconds) at which the API confirmed this very agent's answer that it runs; None without one: who finds
+    it running cannot know how far it came."""
     expired: bool = False

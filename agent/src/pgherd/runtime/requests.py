@@ -40,7 +40,7 @@ class Requests:
         self._trouble = Changing(log, "warning", "requests")
         self._seen = RequestsSeen()
         self._first: dict[str, float] = {}
-        self._begun: set[str] = set()
+        self._begun: dict[str, float] = {}
         self._answers: dict[str, Request] = {}
         """Not confirmed yet."""
         self._wake = Bell()
@@ -77,9 +77,9 @@ class Requests:
             if now is None or now.finished or now.state is answer.state:
                 del self._answers[identifier]
                 if now is not None and now.state is Stage.RUNNING:
-                    self._begun.add(identifier)
+                    self._begun[identifier] = self._clock()
         self._first = {name: at for name, at in self._first.items() if name in there}
-        self._begun &= there.keys()
+        self._begun = {name: at for name, at in self._begun.items() if name in there}
         self._update()
 
     def _update(self) -> None:
@@ -94,7 +94,7 @@ class Requests:
                 continue
             since = self._first.setdefault(request.id, now)
             expired = bool(request.expires) and seconds(request.expires, "expires") <= wall_now
-            due.append(Asked(request, since, request.id in self._begun, expired))
+            due.append(Asked(request, since, self._begun.get(request.id), expired))
         if tuple(due) != self._state.requests:
             self._state.requests = tuple(due)
             self._state.decide.ring()
