@@ -10,6 +10,7 @@ from tests.unit.decide.views import (
     NOW,
     SYSTEM,
     holding,
+    leader_view,
     lease,
     observing,
     peer,
@@ -382,33 +383,48 @@ def test_who_takes_over_promises_no_timeline_and_need_not_have_the_latest() -> N
 
 
 @pytest.mark.parametrize(
-    ("inherited", "kept", "last", "stale"),
+    ("read", "kept", "last", "stale"),
     [
-        (True, CONFIGURED, {"standby": False}, True),
-        (True, CONFIGURED, {"standby": False, "writable": 0}, True),
-        (True, CONFIGURED, {}, False),
-        (True, CONFIGURED, {"standby": False, "writable": 0, "timeline": 0}, False),
-        (True, Configuration(), {}, True),
-        (True, Configuration(), {"timeline": 0, "writable": 0}, True),
-        (True, Configuration(), {"standby": False}, False),
-        (False, CONFIGURED, {"standby": False}, False),
-        (False, Configuration(), {}, False),
+        (False, CONFIGURED, {"standby": False}, True),
+        (False, CONFIGURED, {"standby": False, "writable": 0}, True),
+        (False, CONFIGURED, {}, False),
+        (False, CONFIGURED, {"standby": False, "writable": 0, "timeline": 0}, False),
+        (False, Configuration(), {}, True),
+        (False, Configuration(), {"timeline": 0, "writable": 0}, True),
+        (False, Configuration(), {"standby": False}, False),
+        (True, CONFIGURED, {"standby": False}, False),
+        (True, Configuration(), {}, False),
     ],
     ids=["promoted", "promoting", "standby", "new", "made one", "made one when new", "primary", "read", "read primary"],
 )
 def test_what_an_earlier_agent_kept_makes_no_primary_a_standby_and_none_a_primary(
-    inherited: bool, kept: Configuration, last: dict[str, Any], stale: bool
+    read: bool, kept: Configuration, last: dict[str, Any], stale: bool
 ) -> None:
     """The object is missing, and this member was down when `standby_cluster` was set or taken away."""
     mark = msgspec.structs.replace(LEADS, uid="u0", **last)
     expired = observing(lease(holder=mark), NOW - 60)
     others = (peer("m0", None), peer("m2", status("m2", position=Position(2, 4000))))
     seen = view(
-        knowledge=expired, configuration=kept, peers=others, server=standby(history=HISTORY), inherited=inherited
+        knowledge=expired, configuration=kept, peers=others, server=standby(history=HISTORY), configuration_read=read
     )
     decision = decide(seen, NOW + 5)
     assert (decision.reason.code == "configuration-stale") is stale
     assert bool([each for each in decision.actions if isinstance(each, WriteLease)]) is not stale
+    down = msgspec.structs.replace(seen, server=stopped(history=HISTORY))
+    assert decide(down, NOW + 5).actions == (Start(writable=False),), "what it has is readable meanwhile"
+
+
+def test_a_leader_stays_what_it_is_until_its_configuration_was_read() -> None:
+    """Its agent started anew, the object is gone or refused, and what is in force without it would fork (S2)."""
+    kept = {"configuration": Configuration(), "configuration_read": False}
+    unpromoted = decide(leading(**kept), NOW)
+    assert unpromoted.reason.code == "configuration-stale"
+    assert not any(each.kind is WriteKind.TAKE for each in unpromoted.actions if isinstance(each, WriteLease))
+    assert decide(leading(configuration=Configuration()), NOW).reason.code == "promote-cluster"
+    for server in (primary(), stopped(was_primary=True)):
+        led = leader_view(configuration=CONFIGURED, server=server, configuration_read=False)
+        usual = leader_view(server=server)
+        assert decide(led, NOW).reason == decide(usual, NOW).reason
 
 
 def test_slots_and_settings_are_a_standby_leaders() -> None:

@@ -104,10 +104,19 @@ async def test_a_decision_knows_that_its_configuration_is_an_earlier_agents(fold
     await kept_by(folder, SEEN)
     bench, _ = started(folder)
     bench.state.saw_config(GONE)
-    assert bench.state.view(0.0, 1.0).inherited
-    bench.state.saw_config(SEEN)
+    assert not bench.state.view(0.0, 1.0).configuration_read
+    bench.state.saw_config(ConfigSeen("2", "7000", '{"ttl": "long"}'))
+    assert bench.state.configuration.ttl == 40
+    assert not bench.state.view(0.0, 1.0).configuration_read, "an object that is refused leaves what was kept in force"
+    bench.state.saw_config(ConfigSeen("3", "7000", None))
     bench.state.saw_config(GONE)
-    assert not bench.state.view(0.0, 1.0).inherited
+    assert bench.state.view(0.0, 1.0).configuration_read
+
+
+async def test_neither_are_the_defaults_its_objects(folder: Path) -> None:
+    bench, _ = started(folder)
+    bench.state.saw_config(GONE)
+    assert not bench.state.view(0.0, 1.0).configuration_read
 
 
 async def test_a_volume_that_takes_no_writes_is_said(folder: Path) -> None:

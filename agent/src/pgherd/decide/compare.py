@@ -151,3 +151,19 @@ def candidates(view: View, record: Lease) -> tuple[Candidate, ...]:
         if streams and near and status.incarnation and not leaves:
             found.append(Candidate(status.member, status.incarnation))
     return tuple(sorted(found))
+
+
+def misplaced(view: View, record: Lease) -> str | None:
+    """Why a configuration that was not read from its object cannot be the lease's; None when nothing says so.
+
+    It decides between a primary and another cluster's standby, and either one in the place of the other forks (S2).
+    """
+    last, wanted = record.holder, view.configuration.standby_cluster is not None
+    if view.configuration_read or last is None or last.standby == wanted or not (last.timeline or last.standby):
+        return None
+    kept, led = ("a standby", "a primary") if wanted else ("a primary", "a standby")
+    return (
+        f"the configuration object is missing or refused since this agent started, what is in force without it asks "
+        f"for {kept} cluster, and the last leader was {led} cluster's: none is made the other before the object is "
+        f"there (docs/operations.md)"
+    )

@@ -92,8 +92,10 @@ def decide(view: View, now: float) -> Decision | None:
     until, error = stands_back(view)
     if now < until:
         return Decision((), Reason("standing-back", f"{way.reason.text}; {error}"), until)
-    if (stale := misplaced(view, record)) is not None:
-        return forced.answered(view, record, Decision((), Reason("configuration-stale", stale)), stale, now)
+    if (stale := compare.misplaced(view, record)) is not None:
+        begun = prepare(view, way, stale)
+        waits = begun if begun and begun.actions else Decision((), Reason("configuration-stale", stale))
+        return forced.answered(view, record, waits, stale, now)
     if compare.identified(view) is None:
         return found_cluster(view, record, way, now)
     if unfinished(view, way):
@@ -106,21 +108,6 @@ def decide(view: View, now: float) -> Decision | None:
     if way.reason.code in ("predecessor-dead", "own-lease"):
         return take(view, record, way, ())
     return forced.answered(view, record, race(view, record, way, now), None, now)
-
-
-def misplaced(view: View, record: Lease) -> str | None:
-    """Why a configuration that was kept on the volume is older than the lease; None when nothing says so.
-
-    It decides between a primary and another cluster's standby, and either one in the place of the other forks (S2).
-    """
-    last, wanted = record.holder, view.configuration.standby_cluster is not None
-    if not view.inherited or last is None or last.standby == wanted or not (last.timeline or last.standby):
-        return None
-    kept, led = ("a standby", "a primary") if wanted else ("a primary", "a standby")
-    return (
-        f"the configuration object is missing, what was kept of it asks for {kept} cluster, and the last leader was "
-        f"{led} cluster's: nobody is elected by it before the object is there (docs/operations.md)"
-    )
 
 
 def unfinished(view: View, way: Opening) -> bool:

@@ -261,7 +261,8 @@ def promote(view: View, record: Lease, now: float) -> Decision:
     assert record.holder is not None
     keep = renewal(view, record, now, proved=True)
     if record.holder.standby and view.server.position is not None:
-        return promote_cluster(view, record, now)
+        stale = compare.misplaced(view, record)
+        return Decision(keep, Reason("configuration-stale", stale)) if stale else promote_cluster(view, record, now)
     if not view.armed:
         return Decision(keep, Reason("unarmed", "waiting for the fence's deadline before promoting"), now + 0.05)
     if view.server.cramped:  # PostgreSQL would not be promoted

@@ -45,9 +45,7 @@ def decide(view: View, now: float) -> Decision:
     record = view.knowledge.record
     assert record is not None
     wanted = view.configuration.standby_cluster
-    if wanted is None:
-        return holder.decide(view, now)
-    if compare.stranger(view):
+    if wanted is None or compare.stranger(view) or compare.misplaced(view, record):
         return holder.decide(view, now)
     if compare.identified(view) is None:
         return bootstrap(view, record, wanted, now)

@@ -88,8 +88,9 @@ class View(msgspec.Struct, frozen=True):
     knowledge: Knowledge
     server: Server
     health: Health | None = None
-    inherited: bool = False
-    """The configuration is what an earlier agent kept on the volume: its object is missing since this one started."""
+    configuration_read: bool = True
+    """The configuration was its object's when this agent read it. Else that is missing or refused since the agent
+    started, and in force is what an earlier one kept on the volume, or the defaults."""
     initialize: str | None = None
     """Annotation `initialize`: system identifier, "bootstrapping:<epoch>", or None."""
     members: tuple[str, ...] = ()

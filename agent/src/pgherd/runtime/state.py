@@ -79,6 +79,7 @@ class State:
         self.config_seen: ConfigSeen | None = None  # watchers, config
         self._config_kept: ConfigSeen | None = None  # config_kept: an earlier agent's
         self._valid: str | None = None  # watchers: the text of `configuration`
+        self._config_read = False  # watchers: that text was the object's
         self.pods: tuple[PodSeen, ...] | None = None  # watchers
         self.server: Server | None = None  # observer
         self.stopped_since: float | None = None  # observer
@@ -145,7 +146,8 @@ class State:
         known = self.config_seen or self._config_kept
         if known is not None and older(seen.version, known.version) and not certain:
             return False  # the watch is late: a reply to an own write was here first
-        missing = "the configuration object is missing: what it said last stays in force" if not seen.version else ""
+        there = bool(seen.version)
+        missing = "" if there else "the configuration object is missing: what it said last stays in force"
         if missing and known is not None:
             seen = known
         else:
@@ -154,6 +156,7 @@ class State:
         try:
             self.configuration = read_configuration(seen.config)
             self._valid = seen.config
+            self._config_read |= there
             self.refused = ""
             self._bad_configuration(missing)
         except InvalidSetting as error:
@@ -310,7 +313,7 @@ class State:
             container=self.container.id,
             address=self.identity.address,
             configuration=self.configuration,
-            inherited=self._config_kept is not None and self.config_seen is self._config_kept,
+            configuration_read=self._config_read,
             knowledge=self.knowledge,
             server=self.server or Server(),
             health=self.health,
