@@ -1,4 +1,8 @@
-"""A fence as PID 1 of its own pid namespace, with the tiny agent under it: the container without a container."""
+"""A fence as PID 1 of its own pid namespace, with the tiny agent under it: the container without a container.
+
+The members of a test share a network namespace that has nothing but a loopback interface: PostgreSQL listens on every
+address that there is, and the machine's own are none of a test's.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ from tests.ha.harness.python import USER, interpreter
 from tests.ha.harness.wait import eventually
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE = 12.0
+PATIENCE = 30.0
 CONFIGURATION: dict[str, Any] = {
     "postgresql": {
         "parameters": {"shared_buffers": "16MB", "max_connections": 20, "fsync": "on"},
@@ -54,10 +58,10 @@ def signalled(pid: int, signum: int) -> bool:
 
 
 class Fenced:
-    """One member. `port` makes its address unique on the loopback interface."""
+    """One member. `port` makes its address unique on the loopback interface of `network`, a namespace's file."""
 
-    def __init__(self, root: Path, name: str, port: int, members: list[str]) -> None:
-        self.root, self.name, self.port = root / name, name, port
+    def __init__(self, root: Path, name: str, port: int, members: list[str], network: str) -> None:
+        self.root, self.name, self.port, self.network = root / name, name, port, network
         self.data = self.root / "volume" / "data"
         self.log = self.root / "stderr"
         self.process: subprocess.Popen[bytes] | None = None
@@ -97,8 +101,8 @@ class Fenced:
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "setpriv",
-                 f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups",
+                ["nsenter", f"--net={self.network}", "unshare", "--pid", "--fork", "--mount-proc", "--kill-child",
+                 "setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups",
                  interpreter(), "-m", "pgherd.fence"],
                 env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
             )  # fmt: skip
@@ -204,7 +208,7 @@ class Fenced:
 
 
 class Writer:
-    """Commits one row after the other and notes when each was acknowledged, until the connection breaks."""
+    """Commits row after row and notes when each acknowledged one was sent, until the connection breaks."""
 
     def __init__(self, member: Fenced) -> None:
         self._connection = member.connect()
@@ -219,8 +223,9 @@ class Writer:
     def _write(self) -> None:
         try:
             while not self._stop:
+                sent = boottime()  # this process may be late to see the answer, and the kill may come before that
                 self._connection.execute("INSERT INTO written VALUES (%s)", (len(self.acknowledged),))
-                self.acknowledged.append(boottime())
+                self.acknowledged.append(sent)
         except psycopg.Error as error:
             self.error = error
 
@@ -240,21 +245,39 @@ def certify(authority: Authority, member: Fenced) -> None:
 
 
 @contextlib.contextmanager
+def network() -> Iterator[str]:
+    """The file of a network namespace with a loopback interface; it ends with this process, whatever ends that."""
+    holder = subprocess.Popen(
+        ["setpriv", "--pdeathsig=KILL", "unshare", "--net", "sh", "-c", "ip link set lo up && echo && exec cat"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert holder.stdout is not None and holder.stdin is not None
+    try:
+        assert holder.stdout.readline(), "no network namespace"
+        yield f"/proc/{holder.pid}/ns/net"
+    finally:
+        holder.stdin.close()
+        holder.wait(PATIENCE)
+        holder.stdout.close()
+
+
+@contextlib.contextmanager
 def members(count: int, first_port: int) -> Iterator[list[Fenced]]:
-    """`count` members with certificates of one authority, all on the loopback interface."""
+    """`count` members with certificates of one authority, all on one loopback interface."""
     if os.geteuid():
-        pytest.skip("needs root for a pid namespace of its own")
+        pytest.skip("needs root for namespaces of its own")
     root = Path(tempfile.mkdtemp(prefix="fenced-", dir="/tmp"))
     names = [f"demo-{index}-0" for index in range(count)]
-    made = [Fenced(root, name, first_port + index, names) for index, name in enumerate(names)]
-    authority = Authority("test")
-    subprocess.run(["chown", "-R", f"{USER}:", str(root)], check=True, timeout=30)
-    for member in made:
-        certify(authority, member)
-    try:
-        yield made
-    finally:
+    with network() as net:
+        made = [Fenced(root, name, first_port + index, names, net) for index, name in enumerate(names)]
+        authority = Authority("test")
+        subprocess.run(["chown", "-R", f"{USER}:", str(root)], check=True, timeout=30)
         for member in made:
-            member.close()
-            print(f"--- {member.name}\n{member.log.read_text(errors='replace') if member.log.exists() else ''}")
-        shutil.rmtree(root, ignore_errors=True)
+            certify(authority, member)
+        try:
+            yield made
+        finally:
+            for member in made:
+                member.close()
+                print(f"--- {member.name}\n{member.log.read_text(errors='replace') if member.log.exists() else ''}")
+            shutil.rmtree(root, ignore_errors=True)

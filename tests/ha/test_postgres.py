@@ -44,7 +44,17 @@ def lsn(member: Fenced) -> int:
 
 def settled(old: Fenced, new: Fenced) -> None:
     end = lsn(old)
-    eventually(f"{new.name} has everything", lambda: lsn(new) >= end, PATIENCE)
+    eventually(f"{new.name} shows everything", lambda: new.do("observe")["replayed"] >= end, PATIENCE)
+
+
+def measured(member: Fenced) -> dict[str, Any]:
+    """What is seen of a stopped server, once the end of its WAL is known."""
+
+    def seen() -> dict[str, Any] | None:
+        found: dict[str, Any] = member.do("observe")
+        return found if found["position"] else None
+
+    return eventually("the end of the WAL is known", seen, PATIENCE)
 
 
 def test_a_first_primary_is_what_the_product_promises(pair: list[Fenced]) -> None:
@@ -92,7 +102,7 @@ def test_promotion_takes_the_timeline_of_the_lease_and_the_old_primary_rewinds(p
     old.do("sql", sql="INSERT INTO t SELECT generate_series(1, 1000)")  # what only the old primary has
     diverged_at = lsn(new)
     old.do("kill")
-    crashed = old.do("observe")
+    crashed = measured(old)
     assert (crashed["process"], crashed["clean"], crashed["was_primary"]) == ("stopped", False, True)
     assert crashed["position"]["lsn"] > diverged_at, "the end of the WAL is more than pg_control says"
 
@@ -130,7 +140,7 @@ def test_a_switchover_keeps_both_lines_the_same(pair: list[Fenced]) -> None:
     replica(new, old)
     settled(old, new)
     old.do("stop", limit=30)
-    stopped = old.do("observe")
+    stopped = measured(old)
     assert stopped["clean"]
     eventually("it has all WAL", lambda: lsn(new) >= stopped["position"]["lsn"], PATIENCE)
     new.do("arm", seconds=600)
@@ -211,7 +221,7 @@ def test_a_third_member_follows_onto_the_new_timeline_and_survives_a_crash_there
         assert before["history"] == new.do("observe")["history"]
 
         third.do("kill")  # pg_control still names timeline 1
-        stopped = third.do("observe")
+        stopped = measured(third)
         assert stopped["position"]["timeline"] == 4, "received WAL of timeline 4 is forgotten"
         assert stopped["position"]["lsn"] >= before["position"]["lsn"]
         third.do("start", writable=False, source=None, configuration=CONFIGURATION)
@@ -264,7 +274,8 @@ def test_a_delayed_standby_says_that_its_replay_waits_and_what_it_has(pair: list
     delayed.do("start", writable=False, source=slowly, configuration=CONFIGURATION)
     eventually("it streams", lambda: delayed.do("observe")["streaming"], PATIENCE)
     first.do("sql", sql="CREATE TABLE t AS SELECT generate_series(1, 100) AS n")
-    settled(first, delayed)
+    written = lsn(first)
+    eventually("it has received everything", lambda: lsn(delayed) >= written, PATIENCE)
     delayed.do("stop", limit=30)
     end = eventually("the end of its WAL is known", lambda: delayed.do("observe")["position"], PATIENCE)
     delayed.do("start", writable=False, source=slowly, configuration=CONFIGURATION)
