@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -48,13 +49,20 @@ def test_a_container_killed_twice_in_a_row_waits_for_no_kubelet(cluster: Stage, 
     assert witness.verdict().seconds < TTL
 
 
+def newer(stage: Stage, epoch: int) -> dict[str, Any] | None:
+    """The receipt of the first change after that epoch."""
+    return next((entry for entry in stage.cluster.history() if entry["epoch"] > epoch), None)
+
+
 def test_a_deleted_pod_hands_over_first(cluster: Stage, witness: Witness) -> None:
     old, timeline = leader(cluster), witness.timeline
-    cluster.cluster.delete("pod", old)
+    epoch = int(cluster.cluster.lock()["transitions"])
+    cluster.fault("delete-pod", old)
     witness.writes_anew(timeline)
-    receipt = eventually("a receipt", lambda: cluster.cluster.history()[-1])
+    receipt = eventually("a receipt", lambda: newer(cluster, epoch))
     assert cluster.cluster.lock()["leader"] != old
     assert receipt["from"]["member"] == old and receipt["at_risk_bytes"] == 0
+    assert receipt["reason"]["code"] == "handover"
     assert witness.verdict().seconds < TTL, "handed over, not waited out"
 
 

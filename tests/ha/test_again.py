@@ -5,7 +5,9 @@ What is killed half-way is found by looking at the member's own processes, at it
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 
 import pytest
 
@@ -48,7 +50,7 @@ def test_three_failovers_in_a_row(scene: Scene) -> None:
             60,
         )
         leader = new
-    assert len(scene.cluster.objects.history()) == 3
+    eventually("three receipts", lambda: len(scene.cluster.objects.history()) == 3, 30)
     scene.witness.verdict(leader)
 
 
@@ -125,7 +127,8 @@ def test_a_rewind_that_another_failover_overtakes_ends_in_a_replica(scene: Scene
     eventually("a candidate", lambda: len(cluster.candidates()) == 1, 30)
     old.start()
     frozen = caught_at(old, "pg_rewind")
-    old.freeze("pg_rewind")
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
     second.kill()
     second.report()
     third = scene.another(second)

@@ -68,7 +68,7 @@ class Strict:
 def load(running: Cluster, leader: Member) -> Iterator[list[Strict]]:
     """A client that stays connected, and one that connects for each row."""
     made = [
-        Strict(lambda: running.database.session(leader.address), anew, base)
+        Strict(lambda: running.database.session(leader.address, "connect_timeout=15"), anew, base)
         for anew, base in ((False, 0), (True, 1_000_000))
     ]
     for each in made:
@@ -172,7 +172,8 @@ def test_files_swapped_under_load_cost_no_write(running: Cluster, leader: Member
     assert [each.errors for each in load] == [[], []]
     assert {name: member.agent() for name, member in running.members.items()} == agents
     assert {name: member.postmaster() for name, member in running.members.items()} == postmasters
-    assert running.leader() is leader and len(running.streaming()) == 2
+    assert running.leader() is leader
+    eventually("both replicas stream", lambda: len(running.streaming()) == 2, SEEN)
     assert running.database.ask(leader.address, "select count(*) from written") == [(sum(r.rows for r in load),)]
 
     # who trusts the old authority alone, and who was certified by it, gets in no more

@@ -13,7 +13,8 @@ import pytest
 from tests.ha.harness.clients import Ack, Writer
 from tests.ha.harness.cluster import Cluster
 from tests.ha.harness.member import Member
-from tests.ha.harness.wait import SLACK, START, eventually
+from tests.ha.harness.verdict import unadmitted
+from tests.ha.harness.wait import SLACK, START, UNNOTICED, eventually
 
 REJOIN = 40.0
 
@@ -69,13 +70,14 @@ def slots(cluster: Cluster) -> set[str]:
 def test_an_idle_cluster_writes_the_lock_only_to_renew_it(running: Cluster) -> None:
     eventually("slots", lambda: len(slots(running)) == 2, 30)
     time.sleep(2)  # what follows a start has settled
-    seen, end = set(), time.monotonic() + 6 * float(running.configuration["loop_wait"])
-    while time.monotonic() < end:
+    loop_wait = float(running.configuration["loop_wait"])
+    seen, began = set(), time.monotonic()
+    while time.monotonic() < began + 6 * loop_wait:
         metadata = running.objects.lock().metadata
         assert metadata is not None
         seen.add(metadata.resourceVersion)
         time.sleep(0.1)
-    assert len(seen) <= 8
+    assert len(seen) <= (time.monotonic() - began) / loop_wait + 2
 
 
 @pytest.mark.parametrize("cluster", [{"lock": "endpoints"}, {"lock": "endpointslice"}], indirect=True)
@@ -127,7 +129,7 @@ def test_a_killed_postmaster_is_restarted_in_place(
 
 
 def test_a_killed_agent_costs_no_write(running: Cluster, leader: Member, writers: dict[str, Writer]) -> None:
-    pid = leader.agent()
+    pid, postmaster = leader.agent(), leader.postmaster()
     leader.kill_agent()
     eventually("another agent", lambda: leader.agent() != pid, 30)
     before = running.objects.annotations()["renewTime"]
@@ -135,7 +137,8 @@ def test_a_killed_agent_costs_no_write(running: Cluster, leader: Member, writers
     assert running.leader() is leader
     assert running.objects.annotations()["transitions"] == "1"
     times = [ack.done for ack in writers[leader.name].acks]
-    assert max(b - a for a, b in itertools.pairwise(times)) < 1.0
+    assert max(b - a for a, b in itertools.pairwise(times)) < UNNOTICED
+    assert leader.postmaster() == postmaster
 
 
 def test_a_frozen_agent_is_fenced_before_its_lease_ends(
@@ -152,7 +155,7 @@ def test_a_frozen_agent_is_fenced_before_its_lease_ends(
     check_rejoined(running, new)
     lost = {ack.row for ack in writers[leader.name].acks} - rows(running, new)
     late = [ack for ack in writers[leader.name].acks if ack.row in lost]
-    assert all(writers[leader.name].acks[-1].done - ack.done < 0.1 for ack in late)
+    assert unadmitted(late, running.objects.history()) == []
 
 
 def test_a_killed_container_is_taken_back_in_place(
@@ -179,13 +182,15 @@ def any_new(writers: dict[str, Writer], leader: Member, before: int) -> bool:
 @pytest.mark.parametrize("cluster", [{"lock": "endpoints"}, {"lock": "endpointslice"}], indirect=True)
 def test_a_deleted_lock_object_costs_no_failover(running: Cluster, leader: Member, writers: dict[str, Writer]) -> None:
     before = len(writers[leader.name].acks)
+    postmaster = leader.postmaster()
     running.objects.locks.delete_lock()
     eventually("the lock again", lambda: running.objects.annotations()["transitions"] == "2", running.ttl)
     eventually("writes", lambda: len(writers[leader.name].acks) > before + 100, 15)
     assert running.leader() is leader and running.timeline(leader) == 1
     times = [ack.done for ack in writers[leader.name].acks]
     print(f"lock deleted: gap {max(b - a for a, b in itertools.pairwise(times)):.2f} s")
-    assert max(b - a for a, b in itertools.pairwise(times)) < 1.0
+    assert max(b - a for a, b in itertools.pairwise(times)) < UNNOTICED
+    assert leader.postmaster() == postmaster
     eventually("its candidates", lambda: len(running.candidates()) == 2, 30)
     assert not any(writer.acks for name, writer in writers.items() if name != leader.name)
     assert running.objects.history() == []

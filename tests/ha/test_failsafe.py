@@ -41,11 +41,13 @@ def outlives(cluster: Cluster, leader: Member, writers: dict[str, Writer], silen
     """So many seconds without the API: no gap, and the same epoch afterwards."""
     epoch, began = cluster.objects.annotations()["transitions"], time.monotonic()
     cluster.lose_api(silent)
-    eventually("the leader says so", lambda: said(cluster, leader)["code"] == "failsafe", cluster.ttl)
+    eventually("the leader says so", lambda: said(cluster, leader)["code"] == "failsafe", 2 * cluster.ttl)
     while time.monotonic() < began + length:
         time.sleep(0.5)
         words = said(cluster, leader)
-        assert (words["role"], words["failsafe"], words["code"]) == ("primary", True, "failsafe")
+        assert (words["role"], words["failsafe"]) == ("primary", True)
+        # Its last proof of health may be a moment old, of which it speaks first.
+        eventually("it says why", lambda: said(cluster, leader)["code"] == "failsafe", UNNOTICED)
     renewed = cluster.objects.annotations()["renewTime"]
     cluster.restore_api()
     eventually("a renewal", lambda: cluster.objects.annotations()["renewTime"] > renewed, 15)
@@ -81,10 +83,10 @@ def test_without_one_promise_the_primary_stops_before_its_lease_ends(
 ) -> None:
     one = next(member for member in running.members.values() if member is not leader)
     running.lose_api()
-    eventually("the leader lives on promises", lambda: said(running, leader)["code"] == "failsafe", running.ttl)
+    eventually("the leader lives on promises", lambda: said(running, leader)["code"] == "failsafe", 2 * running.ttl)
     time.sleep(running.ttl)
-    cut = time.monotonic()
     running.isolate(one)
+    cut = time.monotonic()
     eventually("PostgreSQL has stopped", lambda: said(running, leader)["role"] != "primary", running.ttl + 3)
     last = writers[leader.name].acks[-1].done
     print(f"a candidate was cut off: the last write was acknowledged {last - cut:.2f} s later")
@@ -106,7 +108,7 @@ def test_nobody_takes_from_a_leader_that_lost_the_api_alone(
 ) -> None:
     epoch, began = running.objects.annotations()["transitions"], time.monotonic()
     running.forwarders.cut(leader.namespace)
-    eventually("the leader lives on promises", lambda: said(running, leader)["code"] == "failsafe", running.ttl)
+    eventually("the leader lives on promises", lambda: said(running, leader)["code"] == "failsafe", 2 * running.ttl)
     time.sleep(2 * running.ttl)
     assert running.objects.annotations()["transitions"] == epoch
     assert gap(writers[leader.name].acks, began) < UNNOTICED

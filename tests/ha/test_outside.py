@@ -63,7 +63,7 @@ def rows(member: Fenced) -> int:
 
 def caught_up(member: Fenced, primary: Fenced) -> None:
     end = int(primary.do("observe")["position"]["lsn"])
-    eventually(f"{member.name} has it all", lambda: int(member.do("observe")["position"]["lsn"]) >= end, PATIENCE)
+    eventually(f"{member.name} has it all", lambda: int(member.do("observe")["replayed"]) >= end, PATIENCE)
 
 
 def left_over(member: Fenced) -> list[Path]:

@@ -58,7 +58,7 @@ def test_connections_are_shrunk_and_raised_in_any_order(running: Cluster) -> Non
 
     configure(running, 60)
     restart(running, first, "100")  # its WAL demands what the primary runs with
-    assert pending(first) == SETTING
+    eventually("it waits for its primary", lambda: pending(first) == SETTING, 20)
     restart(running, leader, "60")
     restart(running, first, "60")
     restart(running, second, "60")

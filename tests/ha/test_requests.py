@@ -26,6 +26,7 @@ def test_a_switchover_under_load_loses_nothing(scene: Scene) -> None:
     scene.cluster.objects.trigger(leader=target.name)
     last = scene.another(target)
     eventually("the annotations are used up", lambda: not scene.cluster.objects.triggers(), 30)
+    eventually("two receipts", lambda: len(scene.cluster.objects.history()) == 2, 30)
     assert scene.witness.verdict(last) == []
     assert [entry["reason"]["code"] for entry in scene.cluster.objects.history()] == ["handover", "handover"]
 

@@ -32,7 +32,7 @@ from tests.ha.harness.wait import eventually
 PORT = 6443
 WATCHED = 7.0
 """Seconds for which the agent is looked at: longer than the fence bears an agent without a heartbeat (5)."""
-CPU = 1.2
+CPU = WATCHED / 2
 """CPU seconds that it may take in these: an agent that does not wait takes them all."""
 NAME = "demo-instance1-aaaa-0"
 

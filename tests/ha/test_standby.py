@@ -109,7 +109,7 @@ def test_a_standby_cluster_follows_fails_over_is_promoted_and_demoted(cluster: C
     remote.write(101)
     arrives(cluster, 101, *cluster.members.values())
     assert 4 not in rows_of(cluster, again)
-    assert codes(cluster, "demoted")
+    eventually("the demotion's receipt", lambda: codes(cluster, "demoted"), LONG)
     aside = [
         path for member in cluster.members.values() for path in (member.folder / "pgdata/pgherd/divergent").glob("*")
     ]

@@ -14,7 +14,7 @@ from tests.ha.harness.objects import Objects, PodObject
 from tests.ha.harness.python import USER, interpreter, python_path
 from tests.ha.harness.wait import eventually
 
-END = 10.0
+END = 30.0
 """Seconds that a pid namespace has to end after its PID 1."""
 
 
@@ -113,8 +113,9 @@ class Member:
         return found
 
     def agent(self) -> int:
-        """Outer pid of the agent."""
-        pids = [pid for pid, command in self.processes().items() if "pgherd.runtime" in command]
+        """Outer pid of the agent: PID 1's own child. What it begets has its command until it is another program."""
+        found = [pid for pid, command in self.processes().items() if "pgherd.runtime" in command]
+        pids = [pid for pid in found if status(pid).get("PPid") == str(self._pid1)]
         assert len(pids) == 1, f"{self.name}: agents {pids}"
         return pids[0]
 
@@ -147,10 +148,15 @@ class Member:
 
     def freeze(self, only: str = "") -> list[int]:
         """Stop every process of the container, its PID 1 included, or those whose command has `only`; their pids."""
-        found = [pid for pid, command in self.processes().items() if only in command]
-        for pid in found:
+        return [pid for pid, command in self.processes().items() if only in command and self._stopped(pid)]
+
+    @staticmethod
+    def _stopped(pid: int) -> bool:
+        """Whether it was still there to be stopped."""
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
-        return found
+            return True
+        return False
 
     @staticmethod
     def thaw(pids: list[int]) -> None:

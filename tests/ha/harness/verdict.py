@@ -108,7 +108,8 @@ class Witness:
         there = {int(str(row[0])) for row in cluster.database.ask(leader.address, "select row from written")}
         lost = [ack for ack in self.acks() if ack.row not in there]
         assert two_primaries({name: writer.acks for name, writer in self.writers.items()}) == []
-        assert unadmitted(lost, cluster.objects.history()) == []
+        if lost:  # a receipt may be a moment behind the lease
+            eventually("a receipt that admits it", lambda: not unadmitted(lost, cluster.objects.history()), 15)
         print(f"gap {self.gap:.2f} s with ttl {cluster.ttl:g}, {len(lost)} of {len(self.acks())} rows lost")
         return lost
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import msgspec
@@ -178,7 +177,8 @@ async def test_an_epoch_that_went_back_is_noticed_after_a_restart(tmp_path: Path
     theirs = Holder("u", "c", "theirs", 1, 1)
     stage = Stage(tmp_path, Lease(leader="demo-1", epoch=7, ttl=10, holder=theirs))
     await stage.begin()
-    await asyncio.sleep(0.05)  # the file is written in a thread
+    path = Path(stage.state.settings.postgres.state_directory) / "lease-seen.json"
+    await reached(lambda: path.exists())  # written in a thread
     again = Stage(tmp_path, Lease(leader="demo-1", epoch=2, ttl=10, holder=theirs))
     await again.begin()
     assert again.state.knowledge.record is None
