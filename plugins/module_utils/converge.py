@@ -56,9 +56,8 @@ class Wanted:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What is listed: an API server may have dropped Endpoints, and slices are mirrored from them where not."""
-        other = {"Endpoints": "EndpointSlice", "EndpointSlice": "Endpoints"}[self.lock_kind]
-        return tuple(kind for kind in APPLIED_KINDS if kind != other)
+        """What is listed: where the lock is a slice, the API server may have dropped Endpoints."""
+        return tuple(kind for kind in APPLIED_KINDS if kind != "Endpoints" or self.lock_kind == "Endpoints")
 
     @property
     def scope(self) -> Scope:

@@ -17,6 +17,7 @@ _MANAGE = ("get", "list", "create", "patch", "delete")
 RIGHTS: Mapping[str, tuple[str, ...]] = {
     "ConfigMap": (*_MANAGE, "watch"),
     "Deployment": _MANAGE,
+    "EndpointSlice": (*_MANAGE, "watch"),
     "NetworkPolicy": _MANAGE,
     "PersistentVolumeClaim": (*_MANAGE, "watch"),
     "Pod": ("get", "list", "watch", "patch", "delete"),
@@ -30,7 +31,7 @@ RIGHTS: Mapping[str, tuple[str, ...]] = {
 }
 _LOCK_RIGHTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Endpoints": {"Endpoints": (*_MANAGE, "watch")},
-    "EndpointSlice": {"EndpointSlice": (*_MANAGE, "watch"), "ConfigMap": (*_MANAGE, "watch")},
+    "EndpointSlice": {"ConfigMap": (*_MANAGE, "watch")},
 }
 # What asks for a custom resource.
 VARIABLES: Mapping[str, str] = {

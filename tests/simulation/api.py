@@ -17,10 +17,20 @@ import msgspec
 
 from pgherd.kubernetes.follow import follow
 from pgherd.kubernetes.memory import changed
-from pgherd.kubernetes.store import ConfigSeen, Conflict, LockSeen, Refused, RequestsSeen, Unanswered, UsersSeen
+from pgherd.kubernetes.store import (
+    ConfigSeen,
+    Conflict,
+    LockSeen,
+    Refused,
+    RequestsSeen,
+    RouteSeen,
+    Unanswered,
+    UsersSeen,
+)
 from pgherd.model.access import SecretSeen
 from pgherd.model.lease import Lease, MalformedLease, from_annotations, to_annotations
 from pgherd.model.request import Request
+from pgherd.model.route import Route
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.world import API, World
 
@@ -299,6 +309,20 @@ class SimSummary:
 
     async def write(self, text: str, limit: float) -> None:
         await self._client.request("patch configmap", lambda: None, limit)
+
+
+class SimRoute:
+    """No safety rule rests on where clients are sent: they may go anywhere."""
+
+    async def read(self, limit: float) -> RouteSeen:
+        raise AssertionError("nothing was seen of it")
+
+    async def write(self, route: Route | None, version: str, limit: float) -> RouteSeen:
+        raise AssertionError("nothing was seen of it")
+
+    async def follow(self) -> AsyncIterator[RouteSeen]:
+        await asyncio.get_running_loop().create_future()
+        yield RouteSeen()
 
 
 class SimSecrets:

@@ -18,7 +18,7 @@ from pgherd.runtime.container import Container as ContainerFile
 from pgherd.runtime.log import Log
 from pgherd.runtime.peers import Heard
 from pgherd.runtime.seen import LeaseSeen, read_seen
-from tests.simulation.api import Client, SimConfig, SimLock, SimRequests, SimSecrets, SimSummary, SimUsers
+from tests.simulation.api import Client, SimConfig, SimLock, SimRequests, SimRoute, SimSecrets, SimSummary, SimUsers
 from tests.simulation.database import Volume
 from tests.simulation.fence import Fence, Instance, Link
 from tests.simulation.loop import VirtualLoop
@@ -101,7 +101,7 @@ class Process:
         parts = Parts(
             stores=Stores(
                 SimLock(self.client, lambda: agent.state.configuration.loop_wait + 1.5),
-                SimConfig(self.client), SimPods(self.client), SimSecrets(),
+                SimRoute(), SimConfig(self.client), SimPods(self.client), SimSecrets(),
                 SimRequests(self.client), SimUsers(), SimSummary(self.client),
             ),
             fence=self.link, server=SimPostgres(self), decide=decide, ask=self._ask,

@@ -139,9 +139,11 @@ class Cluster:
         return self.members.get(name or "")
 
     def writable(self, other_than: Member | None = None) -> Member | None:
-        """The member that the lease routes to, if it accepts writes."""
+        """The member that the lease names and clients are sent to, if it accepts writes."""
         leader, address = self.leader(), self.objects.address()
         if leader is None or leader is other_than or address != leader.address:
+            return None
+        if self.objects.locks.routed() != [address]:
             return None
         return leader if self.database.ask(address, "select pg_is_in_recovery()") == [(False,)] else None
 

@@ -36,6 +36,7 @@ class LockObjects:
 
     def create(self, configuration: Mapping[str, Any], ttl: float) -> None:
         self.create_lock(ttl)
+        self.create_route()
         config = {"config": json.dumps(configuration)}
         self.client.create(self._config(metadata=ObjectMeta(name=f"{self.cluster}-ha-config", annotations=config)))
 
@@ -47,11 +48,14 @@ class LockObjects:
     def create_lock(self, ttl: float) -> None:
         free = {"transitions": "0", "released": "0", "ttl": f"{ttl:g}"}
         if self.mode == "endpointslice":
-            labels = {"kubernetes.io/service-name": self.name}
-            metadata = ObjectMeta(name=self.name, annotations=free, labels=labels)
+            metadata = ObjectMeta(name=self.name, annotations=free, labels={"service.kubernetes.io/headless": ""})
             self.client.create(discovery_v1.EndpointSlice("IPv4", metadata=metadata, endpoints=[]))
         else:
             self.client.create(core_v1.Endpoints(metadata=ObjectMeta(name=self.name, annotations=free)))
+
+    def create_route(self) -> None:
+        metadata = ObjectMeta(name=f"{self.name}-route", labels={"kubernetes.io/service-name": self.name})
+        self.client.create(discovery_v1.EndpointSlice("IPv4", metadata=metadata, endpoints=[]))
 
     def delete_lock(self) -> None:
         self.client.delete(self._lock, self.name)
@@ -59,14 +63,16 @@ class LockObjects:
     def rules(self) -> list[PolicyRule]:
         """Exactly what the play grants the agents; a create cannot be restricted to a name."""
         names = [self.name, f"{self.name}-config"]
-        if self.mode == "endpointslice":
-            groups, slices = ["discovery.k8s.io"], ["endpointslices"]
-            return [
-                PolicyRule(VERBS, apiGroups=groups, resources=slices, resourceNames=names[:1]),
-                PolicyRule(["create"], apiGroups=groups, resources=slices),
-                PolicyRule(VERBS, apiGroups=[""], resources=["configmaps"], resourceNames=names[1:]),
-            ]
+        groups, slices, sliced = ["discovery.k8s.io"], ["endpointslices"], self.mode == "endpointslice"
+        own = [f"{self.name}-route", *(names[:1] if sliced else [])]
+        route = [
+            PolicyRule(VERBS, apiGroups=groups, resources=slices, resourceNames=own),
+            PolicyRule(["create"], apiGroups=groups, resources=slices),
+        ]
+        if sliced:
+            return [*route, PolicyRule(VERBS, apiGroups=[""], resources=["configmaps"], resourceNames=names[1:])]
         return [
+            *route,
             PolicyRule(VERBS, apiGroups=[""], resources=["endpoints"], resourceNames=names),
             PolicyRule(["create"], apiGroups=[""], resources=["endpoints"]),
         ]
@@ -74,8 +80,15 @@ class LockObjects:
     def lock(self) -> Any:
         return self.client.get(self._lock, self.name)
 
+    def route(self) -> Any:
+        return self.client.get(discovery_v1.EndpointSlice, f"{self.name}-route")
+
+    def routed(self) -> list[str]:
+        """Where Service `<cluster>-ha` leads to."""
+        return [address for endpoint in self.route().endpoints or [] for address in endpoint.addresses]
+
     def address(self) -> str | None:
-        """Where Service `<cluster>-ha` would route to."""
+        """Whom the lock names as writable."""
         lock = self.lock()
         if self.mode == "endpointslice":
             return next((address for endpoint in lock.endpoints or [] for address in endpoint.addresses), None)

@@ -32,9 +32,11 @@ def test_what_the_agents_own_does_not_bear_them() -> None:
     _, once = rendered(cluster())
     assert {(each["kind"], each["metadata"]["name"]) for each in once} == {
         ("Endpoints", "demo-ha"), ("Endpoints", "demo-ha-config"), ("ConfigMap", "demo-ha-failover"),
-        ("ConfigMap", "demo-status"),
+        ("ConfigMap", "demo-status"), ("EndpointSlice", "demo-ha-route"),
     }  # fmt: skip
-    assert all(each["metadata"]["labels"] == {"pgherd.dev/cluster": "demo"} for each in once)
+    for each in once:
+        labels = each["metadata"]["labels"]
+        assert labels["pgherd.dev/cluster"] == "demo" and "pgherd.dev/applied-by" not in labels
     lock = once[0]["metadata"]["annotations"]
     assert lock == {"transitions": "0", "released": "0", "ttl": "10"} and "subsets" not in once[0]
 
@@ -42,7 +44,7 @@ def test_what_the_agents_own_does_not_bear_them() -> None:
 def test_configuration_is_what_was_declared() -> None:
     declared = cluster(parameters={"work_mem": "8MB"}, ttl=20)
     _, once = rendered(declared)
-    annotations = once[1]["metadata"]["annotations"]
+    annotations = once[2]["metadata"]["annotations"]
     assert yaml.safe_load(annotations["config"]) == declared["configuration"]
     assert annotations["config-applied"] == annotations["config"]
 
@@ -169,7 +171,7 @@ def test_users_and_databases_are_what_the_agent_reads() -> None:
 def test_configuration_is_one_that_the_agent_accepts() -> None:
     settings = pytest.importorskip("pgherd.model.settings")
     _, once = rendered(cluster())
-    read = settings.read_configuration(once[1]["metadata"]["annotations"]["config"])
+    read = settings.read_configuration(once[2]["metadata"]["annotations"]["config"])
     assert (read.ttl, read.loop_wait, read.retry_timeout) == (10, 3, 3)
 
 
@@ -195,11 +197,13 @@ def rules(**changes: Any) -> list[tuple[str, list[str], list[str]]]:
 
 
 def test_a_member_may_do_what_its_agent_does_and_no_more() -> None:
-    """By name, but for the list of pods, which RBAC cannot restrict to a label, and the making of a lock that was lost.
+    """By name, but for the list of pods, which RBAC cannot restrict to a label, and the making of what was lost.
 
     No pods/exec, nothing cluster-wide.
     """
     assert rules() == [
+        ("endpointslices", ["demo-ha-route"], ["get", "list", "watch", "patch"]),
+        ("endpointslices", [], ["create"]),
         ("endpoints", ["demo-ha", "demo-ha-config"], ["get", "list", "watch", "patch"]),
         ("endpoints", [], ["create"]),
         ("configmaps", ["demo-ha-failover"], ["get", "list", "watch", "patch"]),
@@ -213,12 +217,13 @@ def test_a_member_may_do_what_its_agent_does_and_no_more() -> None:
 
 
 def test_a_lock_that_is_a_slice_needs_no_endpoints_at_all() -> None:
-    """An API server may have dropped them; and Endpoints of the Service would be mirrored into a second slice."""
+    """An API server may have dropped them."""
     applied, once = rendered(cluster(lock="endpointslice"))
     assert "Endpoints" not in {each["kind"] for each in [*applied, *once]}
-    lock, configuration, *_ = once
+    lock, route, configuration, *_ = once
     assert (lock["kind"], lock["metadata"]["name"], lock["addressType"]) == ("EndpointSlice", "demo-ha", "IPv4")
-    assert lock["metadata"]["labels"]["kubernetes.io/service-name"] == "demo-ha" and lock["endpoints"] == []
+    assert "kubernetes.io/service-name" not in lock["metadata"]["labels"] and lock["endpoints"] == []
+    assert route["metadata"]["labels"]["kubernetes.io/service-name"] == "demo-ha"
     assert lock["metadata"]["annotations"] == {"transitions": "0", "released": "0", "ttl": "10"}
     assert (configuration["kind"], configuration["metadata"]["name"]) == ("ConfigMap", "demo-ha-config")
     made = {(each["kind"], each["metadata"]["name"]): each for each in applied}
@@ -227,7 +232,7 @@ def test_a_lock_that_is_a_slice_needs_no_endpoints_at_all() -> None:
     assert primary["endpoints"][0]["addresses"] == ["$(Service/demo-ha:spec.clusterIP)"]
     assert primary["metadata"]["labels"]["kubernetes.io/service-name"] == "demo-primary"
     assert rules(lock="endpointslice")[:3] == [
-        ("endpointslices", ["demo-ha"], ["get", "list", "watch", "patch"]),
+        ("endpointslices", ["demo-ha-route", "demo-ha"], ["get", "list", "watch", "patch"]),
         ("endpointslices", [], ["create"]),
         ("configmaps", ["demo-ha-config"], ["get", "list", "watch", "patch"]),
     ]

@@ -72,7 +72,7 @@ async def test_record_and_routing_of_a_slice_are_one_compare_and_swap(server: Se
     assert body["ports"] == [{"name": "postgres", "port": 5432, "protocol": "TCP"}]
 
 
-async def test_without_an_address_a_slice_routes_to_nobody(server: Server) -> None:
+async def test_without_an_address_a_slice_names_nobody(server: Server) -> None:
     await server.lock("endpointslice").write(msgspec.structs.replace(RECORD, address=None), "7", 1.0)
     assert server.requests[0][2]["endpoints"] == []
 
@@ -86,7 +86,10 @@ async def test_a_missing_lock_is_made_whole(mode: str, server: Server) -> None:
     labels = body["metadata"]["labels"]
     assert labels["pgherd.dev/cluster"] == "demo"  # as the play finds it
     if mode == "endpointslice":
-        assert body["addressType"] == "IPv4" and labels["kubernetes.io/service-name"] == "demo-ha"
+        assert body["addressType"] == "IPv4" and "kubernetes.io/service-name" not in labels
+        assert "service.kubernetes.io/headless" in labels  # kube-proxy does not look at it
+    else:
+        assert labels["endpointslice.kubernetes.io/skip-mirror"] == "true"
 
 
 @pytest.mark.parametrize("mode", LOCKS)

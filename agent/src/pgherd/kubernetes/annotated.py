@@ -30,9 +30,9 @@ class Kind(msgspec.Struct, frozen=True):
     noun: str
     """As error texts name it."""
     address: Callable[[Any], str | None]
-    """The address that an object routes to; the agents never write more than one."""
+    """The primary's address that an object names; the agents never write more than one."""
     routing: Callable[[Lease, str, int], dict[str, Any]]
-    """(record, namespace, port) -> the fields that route the Service to the record's address, or to nobody."""
+    """(record, namespace, port) -> the fields that name the record's address, or none."""
     frame: Callable[[str], dict[str, Any]]
     """(name of the Service) -> what a new object has besides: labels, immutable fields."""
 

@@ -1,7 +1,8 @@
 """The lock as Endpoints (https://kubernetes.io/docs/reference/kubernetes-api/service-resources/endpoints-v1/).
 
-Endpoints are deprecated since Kubernetes 1.33; the API server says so in a Warning header, which changes nothing. A
-controller mirrors what they say into an EndpointSlice, for kube-proxy.
+Endpoints are deprecated since Kubernetes 1.33; the API server says so in a Warning header, which changes nothing. They
+name the primary's address for people and for what looks at them, in one write with the lock; the label keeps the
+controller away that would mirror them for kube-proxy, with every renewal (kubernetes/route.py).
 """
 
 from __future__ import annotations
@@ -28,4 +29,6 @@ def _routing(record: Lease, namespace: str, port: int) -> dict[str, Any]:
     return {"subsets": [{"addresses": addresses, "ports": [{"name": PORT_NAME, "port": port, "protocol": "TCP"}]}]}
 
 
-ENDPOINTS = Kind(Endpoints, "endpoints", _address, _routing, lambda service: {})
+SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
+
+ENDPOINTS = Kind(Endpoints, "endpoints", _address, _routing, lambda service: {"labels": {SKIP_MIRROR: "true"}})

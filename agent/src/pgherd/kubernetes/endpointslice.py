@@ -1,8 +1,8 @@
 """The lock as one EndpointSlice (https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/).
 
-For clusters that dropped the Endpoints API, at half the cost: kube-proxy reads it as it is, nothing is mirrored. The
-label makes it the Service's; `managed-by` keeps the controllers' hands off it. There must be no Endpoints of this name:
-they would be mirrored into a second slice, and clients sent to both.
+For clusters that dropped the Endpoints API. It names the primary's address as Endpoints would, and is no Service's: it
+bears no Service's name, `managed-by` keeps the controllers' hands off it, and what is called headless kube-proxy does
+not even look at, while it is renewed (kubernetes/route.py).
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import Any
 from lightkube.resources.discovery_v1 import EndpointSlice
 
 from pgherd.kubernetes.annotated import PORT_NAME, Kind, target
+from pgherd.kubernetes.route import MANAGED_BY, MANAGER
 from pgherd.model.lease import Lease
 
-SERVICE = "kubernetes.io/service-name"
-MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
-MANAGER = "pgherd"
+HEADLESS = "service.kubernetes.io/headless"
 
 
 def _address(item: EndpointSlice) -> str | None:
@@ -35,7 +34,7 @@ def _routing(record: Lease, namespace: str, port: int) -> dict[str, Any]:
 
 
 def _frame(service: str) -> dict[str, Any]:
-    return {"addressType": "IPv4", "labels": {SERVICE: service, MANAGED_BY: MANAGER}}
+    return {"addressType": "IPv4", "labels": {HEADLESS: "", MANAGED_BY: MANAGER}}
 
 
 ENDPOINT_SLICE = Kind(EndpointSlice, "endpointslice", _address, _routing, _frame)

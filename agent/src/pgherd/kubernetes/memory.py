@@ -14,6 +14,7 @@ from pgherd.kubernetes.store import (
     LockSeen,
     PodSeen,
     RequestsSeen,
+    RouteSeen,
     StoreError,
     Stores,
     UsersSeen,
@@ -22,6 +23,7 @@ from pgherd.kubernetes.store import (
 from pgherd.model.access import SecretSeen
 from pgherd.model.lease import Lease, from_annotations, to_annotations
 from pgherd.model.request import Request
+from pgherd.model.route import Route
 
 T = TypeVar("T")
 
@@ -57,6 +59,7 @@ class Memory:
         self._version = 1
         self.lock = _Cell(LockSeen(lock, "1"))
         self.config = _Cell(ConfigSeen(version="1", config=config))
+        self.route = _Cell(RouteSeen(version="1"))
         self.pods = _Cell[tuple[PodSeen, ...]](())
         self.requests = _Cell(RequestsSeen(version="1"))
         self.labels: dict[str, str] = {}
@@ -86,8 +89,9 @@ class Memory:
     def stores(self) -> Stores:
         """One member's access to it."""
         return Stores(
-            lock=MemoryLock(self), config=MemoryConfig(self), pods=MemoryPods(self), secrets=MemorySecrets(self),
-            requests=MemoryRequests(self), users=MemoryUsers(self), summary=MemorySummary(self),
+            lock=MemoryLock(self), route=MemoryRoute(self), config=MemoryConfig(self), pods=MemoryPods(self),
+            secrets=MemorySecrets(self), requests=MemoryRequests(self), users=MemoryUsers(self),
+            summary=MemorySummary(self),
         )  # fmt: skip
 
 
@@ -115,6 +119,26 @@ class MemoryLock:
 
     def follow(self) -> AsyncIterator[LockSeen]:
         return self._memory.lock.follow()
+
+
+class MemoryRoute:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def read(self, limit: float) -> RouteSeen:
+        await asyncio.sleep(0)
+        return self._memory.route.value
+
+    async def write(self, route: Route | None, version: str, limit: float) -> RouteSeen:
+        await asyncio.sleep(0)
+        cell = self._memory.route
+        if cell.value.version != version:
+            raise Conflict("patch endpointslice: the object has been modified")
+        cell.put(RouteSeen(self._memory.next_version(), (route.address,) if route else ()))
+        return cell.value
+
+    def follow(self) -> AsyncIterator[RouteSeen]:
+        return self._memory.route.follow()
 
 
 class MemoryConfig:

@@ -14,6 +14,7 @@ from pgherd.kubernetes.endpointslice import ENDPOINT_SLICE
 from pgherd.kubernetes.follow import Report
 from pgherd.kubernetes.pods import ClusterPods
 from pgherd.kubernetes.requests import ConfigMapRequests
+from pgherd.kubernetes.route import SliceRoute
 from pgherd.kubernetes.store import Stores
 from pgherd.kubernetes.summary import ConfigMapSummary
 from pgherd.kubernetes.users import ConfigMapUsers, NamedSecrets
@@ -43,6 +44,7 @@ def open_stores(
     port = settings.postgres.port
     return Stores(
         lock=AnnotatedLock(reads, writes, KINDS[mode], settings.lock, labels, port, lock_silence, report()),
+        route=SliceRoute(reads, settings.lock, labels, port, report()),
         config=open_config(mode, reads, settings.config, report()),
         pods=ClusterPods(reads, settings.cluster, settings.label_prefix, report()),
         secrets=NamedSecrets(reads, report),

@@ -22,6 +22,7 @@ from pgherd.model.access import SecretSeen
 from pgherd.model.lease import Lease
 from pgherd.model.member import Pod
 from pgherd.model.request import Request
+from pgherd.model.route import Route
 
 
 class StoreError(Exception):
@@ -64,6 +65,13 @@ class ConfigSeen(msgspec.Struct, frozen=True):
     initialize: str | None = None
     config: str | None = None
     history: str | None = None
+
+
+class RouteSeen(msgspec.Struct, frozen=True):
+    """Where clients are sent, at one version of the object; `version` is empty when it is missing."""
+
+    version: str = ""
+    addresses: tuple[str, ...] = ()
 
 
 class RequestsSeen(msgspec.Struct, frozen=True):
@@ -133,6 +141,17 @@ class ConfigStore(Protocol):
     def follow(self) -> AsyncIterator[ConfigSeen]: ...
 
 
+class RouteStore(Protocol):
+    """The object that leads clients to the primary."""
+
+    async def read(self, limit: float) -> RouteSeen: ...
+
+    async def write(self, route: Route | None, version: str, limit: float) -> RouteSeen:
+        """Compare-and-swap where it leads, None: nowhere. Version "" makes the object. Raises as a LockStore's."""
+
+    def follow(self) -> AsyncIterator[RouteSeen]: ...
+
+
 class RequestStore(Protocol):
     """The object of the requests."""
 
@@ -188,6 +207,7 @@ class Stores(msgspec.Struct, frozen=True):
     """All of them, over one API."""
 
     lock: LockStore
+    route: RouteStore
     config: ConfigStore
     pods: PodStore
     secrets: SecretStore

@@ -4,6 +4,7 @@
     lock        watch of the lock object -> lock.Lock
     config      watch of the configuration object
     pods        watch of the cluster's pods
+    routes      watch of where clients are sent; routing changes that as decisions want it
     peers       asks the other members: every loop_wait while holding, and when a decision wants to know
     observer    looks at PostgreSQL every second, more often while something is expected, at once on a child's exit
     prober      proof of health shortly before each renewal
@@ -80,6 +81,7 @@ from pgherd.runtime.receipts import Receipts, write_receipts
 from pgherd.runtime.remote import Remote
 from pgherd.runtime.requests import Requests
 from pgherd.runtime.restore import Restore
+from pgherd.runtime.route import Routing
 from pgherd.runtime.slots import Slots
 from pgherd.runtime.state import State
 from pgherd.runtime.status import Status
@@ -137,6 +139,7 @@ class Agent:
         self.receipts = Receipts(state, identity, run, log)
         self.writer = Writer(state, self.lock, stores.lock, clock, log, self.receipts.written)
         self.restore = Restore(state, self.lock, stores.lock, clock, log)
+        self.routing = Routing(state, stores.route, log)
         self.observer = Observer(state, server, clock)
         self.prober = Prober(state, server, clock)
         self.requests = Requests(state, stores.requests, clock, wall, log)
@@ -198,6 +201,8 @@ class Agent:
             "lock": watch_lock(state, stores, self.lock),
             "config": watch_config(state, stores),
             "pods": watch_pods(state, stores),
+            "routes": self.routing.watch(),
+            "routing": self.routing.run(),
             "peers": self.peers.run(),
             "observer": self.observer.run(),
             "prober": self.prober.run(),
@@ -252,6 +257,7 @@ class Agent:
             view = state.view(self._parts.fence.deadline(), now)
             decision = self._parts.decide(view, now)
             self.receipts.decided(view, now)
+            self.routing.decided(view, now)
             self._say(decision.reason)
             if any(isinstance(action, Exit) for action in decision.actions):
                 return

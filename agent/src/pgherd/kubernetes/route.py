@@ -1,0 +1,67 @@
+"""The route: EndpointSlice `<cluster>-ha-route` of Service `<cluster>-ha`, apart from the lock, which is always renewed
+(https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/).
+
+kube-proxy takes every change of a Service's slice, of an annotation too, for a reason to write its rules again, and
+rests a second after each time: a route in the renewed object, or mirrored from it, comes up to a second late when it
+matters, and each renewal is work on every node. `managed-by` keeps the controllers' hands off it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from lightkube.core.async_client import AsyncClient
+from lightkube.resources.discovery_v1 import EndpointSlice
+
+from pgherd.kubernetes.annotated import PORT_NAME, OneObject
+from pgherd.kubernetes.follow import Report, follow
+from pgherd.kubernetes.store import RouteSeen
+from pgherd.model.route import Route
+
+SERVICE = "kubernetes.io/service-name"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+MANAGER = "pgherd"
+
+
+def route_seen(item: EndpointSlice | None) -> RouteSeen:
+    if item is None or item.metadata is None:
+        return RouteSeen()
+    addresses = itertools.chain.from_iterable(endpoint.addresses or () for endpoint in item.endpoints or ())
+    return RouteSeen(item.metadata.resourceVersion or "", tuple(addresses))
+
+
+class SliceRoute:
+    """RouteStore."""
+
+    SILENCE = 60.0
+    """Seconds without a change after which the object is read again."""
+
+    def __init__(
+        self, client: AsyncClient, service: str, labels: Mapping[str, str], port: int, report: Report
+    ) -> None:  # fmt: skip
+        self._name = f"{service}-route"
+        self._labels = {**labels, SERVICE: service, MANAGED_BY: MANAGER}
+        self._namespace, self._port, self._report = str(client.namespace), port, report
+        self._object = OneObject(client, EndpointSlice, "endpointslice", self._name)
+
+    async def read(self, limit: float) -> RouteSeen:
+        return route_seen(await self._object.read(limit))
+
+    async def write(self, route: Route | None, version: str, limit: float) -> RouteSeen:
+        ports = [{"name": PORT_NAME, "port": self._port, "protocol": "TCP"}]
+        fields = {"endpoints": [self._endpoint(route)] if route else [], "ports": ports}
+        if version:
+            return route_seen(await self._object.patch({"metadata": {"resourceVersion": version}, **fields}, limit))
+        metadata = {"name": self._name, "labels": self._labels}
+        return route_seen(await self._object.create({"metadata": metadata, "addressType": "IPv4", **fields}, limit))
+
+    def _endpoint(self, route: Route) -> dict[str, Any]:
+        pod = {"kind": "Pod", "namespace": self._namespace, "name": route.member, "uid": route.uid}
+        ready = {"ready": True, "serving": True, "terminating": False}
+        return {"addresses": [route.address], "conditions": ready, "targetRef": pod}
+
+    async def follow(self) -> AsyncIterator[RouteSeen]:
+        async for item in follow(self._object, lambda: self.SILENCE, self._report):
+            yield route_seen(item)
