@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.unit.decide.test_switchover import answered
-from tests.unit.decide.views import NOW, leader_view, standby, stopped, view
+from tests.unit.decide.views import NOW, leader_view, lease, observing, standby, stopped, view
 
 from pgherd.decide import decide
 from pgherd.decide.asked import ARRIVES
@@ -105,6 +106,14 @@ def test_what_an_earlier_agent_began_is_not_begun_again() -> None:
 def test_a_server_that_does_not_run_is_not_restarted() -> None:
     said = answered(decide(view(server=stopped(), requests=(request(Verb.RESTART, Stage.PENDING),)), NOW))
     assert said is not None and said.state is Stage.REFUSED and "stopped" in said.reason
+
+
+def test_in_a_pause_a_person_starts_what_was_stopped() -> None:
+    paused = observing(msgspec.structs.replace(lease(), pause=True))
+    down = {"server": stopped(), "knowledge": paused, "configuration": Configuration(pause=True)}
+    said = answered(decide(view(requests=(request(Verb.RESTART, Stage.PENDING),), **down), NOW))
+    assert said is not None and said.state is Stage.RUNNING
+    assert Restart(60, False, "m0", "r") in decide(view(requests=(request(Verb.RESTART),), **down), NOW).actions
 
 
 def test_only_where_a_parameter_waits_for_it_is_restarted() -> None:

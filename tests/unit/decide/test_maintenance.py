@@ -102,6 +102,16 @@ def test_an_annotation_that_a_person_set_is_no_record() -> None:
     assert due is not None and not due.record.pause
 
 
+def test_a_pause_goes_on_until_its_end_could_be_read() -> None:
+    """An agent that started anew beside a missing configuration goes by the defaults, which want no pause."""
+    unread = {"configuration": Configuration(), "configuration_read": False}
+    assert decide(holder_view(**unread), NOW).reason.code == "paused"
+    assert decide(holder_view(configuration=Configuration()), NOW).reason.code == "resuming"
+    silent = {"peers": (peer("m0", None), peer("m2", status("m2")))}
+    assert decide(follower_view(**unread, **silent), NOW) == decide(follower_view(**silent), NOW)
+    assert decide(follower_view(Configuration(), **silent), NOW).reason.code == "pause-left"
+
+
 # The holder in a pause
 
 

@@ -310,6 +310,12 @@ def test_members_of_a_new_cluster_go_in_their_declared_order() -> None:
     assert taken(decide(new(first, NOW, member="m0", uid="u0"), NOW)) is not None
 
 
+def test_nothing_is_made_by_a_configuration_that_was_not_read() -> None:
+    """It may be one of a standby cluster, whose data are another's copy."""
+    decision = decide(new(EMPTY, configuration_read=False), NOW)
+    assert decision.reason.code == "bootstrap-waits" and taken(decision) is None
+
+
 @pytest.mark.parametrize("missing", ["m0", "m2"])
 def test_a_silent_declared_member_may_have_the_data(missing: str) -> None:
     decision = decide(new({**EMPTY, missing: None}), NOW)

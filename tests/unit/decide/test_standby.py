@@ -41,7 +41,7 @@ from pgherd.model.actions import (
 from pgherd.model.knowledge import WriteKind
 from pgherd.model.lease import Holder
 from pgherd.model.position import Ancestor, Position
-from pgherd.model.server import Data
+from pgherd.model.server import Data, Health
 from pgherd.model.settings import Configuration, PostgresConfiguration
 from pgherd.model.standby import REMOTE, RemoteLine, RemoteSeen, StandbyCluster
 from pgherd.model.synchronous import Standby, Synchronous
@@ -55,6 +55,9 @@ HISTORY = (Ancestor(1, 1000),)
 LEADS = Holder(uid="u1", container="c1", nonce="n", timeline=2, writable=2, standby=True, highest=2)
 
 
+STANDBY = lease(leader="m1", address="10.0.0.1", candidates=(), holder=LEADS)
+
+
 def seen(line: RemoteLine | None = LINE, of: StandbyCluster = HOST, asked: float = NOW, why: str = "") -> RemoteSeen:
     return RemoteSeen(of, asked, line, why)
 
@@ -65,7 +68,7 @@ def following(**changes: Any) -> Any:
 
 def leading(**changes: Any) -> View:
     """m1 is the published standby leader, streams from the remote primary, and a renewal is not due."""
-    record = changes.pop("record", None) or lease(leader="m1", address="10.0.0.1", candidates=(), holder=LEADS)
+    record = changes.pop("record", None) or STANDBY
     others = (peer("m0", status("m0", role="replica")), peer("m2", status("m2")))
     base: dict[str, Any] = {
         "knowledge": holding(record), "server": following(), "peers": others, "configuration": CONFIGURED,
@@ -309,6 +312,10 @@ def test_a_demoted_one_takes_its_lease_anew_and_may_be_undone() -> None:
     assert decide(leading(record=write.record, server=down), NOW).reason.code == "start"
     undone = decide(leading(record=write.record, server=down, configuration=Configuration()), NOW)
     assert action(undone, Start) == Start(True)
+    mark = msgspec.structs.replace(write.record.holder, writable=0)
+    for unread in (write.record, msgspec.structs.replace(write.record, holder=mark)):
+        kept = decide(leading(record=unread, server=down, configuration=Configuration(), configuration_read=False), NOW)
+        assert action(kept, Start) == Start(False), "by a configuration that was not read"
 
 
 # From nothing.
@@ -419,6 +426,9 @@ def test_a_leader_stays_what_it_is_until_its_configuration_was_read() -> None:
     kept = {"configuration": Configuration(), "configuration_read": False}
     unpromoted = decide(leading(**kept), NOW)
     assert unpromoted.reason.code == "configuration-stale"
+    sick = leading(**kept, health=Health(NOW, False, "frozen"), knowledge=holding(STANDBY, NOW - 3.5))
+    assert decide(sick, NOW).reason.code == "unhealthy"
+    assert not any(isinstance(each, WriteLease) for each in decide(sick, NOW).actions), "nor renewed without proof (S4)"
     assert not any(each.kind is WriteKind.TAKE for each in unpromoted.actions if isinstance(each, WriteLease))
     assert decide(leading(configuration=Configuration()), NOW).reason.code == "promote-cluster"
     for server in (primary(), stopped(was_primary=True)):

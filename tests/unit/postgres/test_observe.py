@@ -35,7 +35,7 @@ class Stage:
         incarnation.renew(self.layout.data)
         self.pid: int | None = None
         self.answer: dict[str, Any] | Exception = STARTS
-        self.control = ControlData("42", "in archive recovery", Position(2, 500), None, 16 << 20)
+        self.control = ControlData("42", "shut down", Position(2, 500), None, 16 << 20)
         self.end: tuple[Position | None, bool] = (Position(2, 900), True)
         self.observer = self.anew()
 
@@ -80,6 +80,20 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path / "volume")
 
 
+async def test_an_agent_that_starts_beside_a_starting_standby_knows_what_is_on_its_disk(stage: Stage) -> None:
+    """Else it would give a vote for less than it has flushed (S3), and be ranked behind others."""
+    assert (await stage.sees(7, STARTS)).position == Position(2, 900)
+    assert (await stage.sees(7, standby())).position == Position(2, 900)
+
+
+async def test_an_agent_that_starts_beside_one_that_replays_finds_it_out(stage: Stage) -> None:
+    stage.end = (None, True)
+    assert (await stage.sees(7, standby())).position == Position(2, 600)
+    stage.end = (Position(2, 900), True)
+    assert (await stage.sees(7, standby())).position == Position(2, 900)
+    assert (await stage.sees(7, standby(received="0/2BC"))).position == Position(2, 700)
+
+
 async def test_a_new_agent_knows_a_shutdown_that_somebody_else_ordered(stage: Stage) -> None:
     """Taken for a start, one that hangs would never be ended; without the data it would be taken for a loss of them."""
     seen = await stage.sees(7, ENDS)
@@ -97,6 +111,13 @@ async def test_a_shutdown_stays_one_until_another_postmaster_runs(stage: Stage) 
     assert (await stage.sees(7, standby())).process is Process.STOPPING
     assert (await stage.sees(8, STARTS)).process is Process.STARTING
     assert (await stage.sees(8, standby())).process is Process.RUNNING
+
+
+async def test_a_promotion_under_way_counts_also_while_it_ends(stage: Stage) -> None:
+    """It may have become writable before it was told to stop."""
+    await stage.sees(7, standby())
+    stage.observer.promoting = 7
+    assert (await stage.sees(7, ENDS)).primary
 
 
 async def test_its_own_stop_counts_for_the_postmaster_that_it_was_sent_to(stage: Stage) -> None:
@@ -131,8 +152,9 @@ async def test_what_was_on_disk_of_other_data_does_not_count(stage: Stage, chang
     if change == "copied":
         incarnation.renew(stage.layout.data)
     elif change == "unknown":
-        stage.end = (Position(2, 500), False)
+        stage.end = (Position(2, 800), False)
         await stage.sees(None, LOST)
+        stage.end = (None, True)
     elif change == "gone":
         stage.layout.rewinding.touch()
         await stage.sees(None, LOST)

@@ -108,9 +108,13 @@ async def test_a_decision_knows_that_its_configuration_is_an_earlier_agents(fold
     bench.state.saw_config(ConfigSeen("2", "7000", '{"ttl": "long"}'))
     assert bench.state.configuration.ttl == 40
     assert not bench.state.view(0.0, 1.0).configuration_read, "an object that is refused leaves what was kept in force"
-    bench.state.saw_config(ConfigSeen("3", "7000", None))
+    bench.state.saw_config(ConfigSeen("3", "8000", None))
+    assert bench.state.configuration.ttl == 40 and bench.state.config_seen.initialize == "8000"
+    assert "annotation config is missing" in bench.output.getvalue()
+    assert not bench.state.view(0.0, 1.0).configuration_read, "nor does one without the annotation replace it"
+    bench.state.saw_config(ConfigSeen("4", "7000", '{"ttl": 50}'))
     bench.state.saw_config(GONE)
-    assert bench.state.view(0.0, 1.0).configuration_read
+    assert bench.state.view(0.0, 1.0).configuration_read and bench.state.configuration.ttl == 50
 
 
 async def test_neither_are_the_defaults_its_objects(folder: Path) -> None:

@@ -64,8 +64,10 @@ async def test_an_answer_is_written_and_this_agent_knows_that_it_began(stage: St
     await reached(lambda: stage.due() == ["one"])
     stage.answer(ONE, Stage.RUNNING, epoch=3)
     assert not stage.state.requests[0].begun  # not confirmed
+    stage.clock.now += 5
     await reached(lambda: stage.there()["one"].state is Stage.RUNNING)
-    await reached(lambda: stage.state.requests[0].begun)
+    await reached(lambda: stage.state.requests[0].begun is not None)
+    assert (stage.state.requests[0].since, stage.state.requests[0].begun) == (1000.0, 1005.0)
 
 
 async def test_a_last_answer_counts_here_at_once(stage: Stage_) -> None:

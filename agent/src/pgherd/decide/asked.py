@@ -19,7 +19,7 @@ from pgherd.model.actions import (
     WriteLease,
 )
 from pgherd.model.lease import Lease
-from pgherd.model.request import Asked, Stage, Verb
+from pgherd.model.request import Asked, Request, Stage, Verb
 from pgherd.model.server import Process
 from pgherd.model.view import View
 
@@ -61,7 +61,7 @@ def also(view: View, decision: Decision, now: float) -> Decision:
         return _with(decision, answer(asked, Stage.REFUSED, why))
     if request.parameters.only_pending and request.state is Stage.PENDING and not view.server.pending_restart:
         return _with_nothing_to_do(decision, asked, now)
-    settled = request.verb is Verb.REINITIALIZE or decision.reason.code in SETTLED
+    settled = request.verb is Verb.REINITIALIZE or decision.reason.code in SETTLED or by_hand(view, record, request)
     if request.state is Stage.PENDING:
         return _with(decision, answer(asked, Stage.RUNNING, epoch=record.epoch)) if settled else decision
     if asked.begun is None:
@@ -116,8 +116,14 @@ def refusal(view: View, record: Lease, asked: Asked, decision: Decision, now: fl
         if record.leader == view.member or view.server.primary:
             return f"member={view.member!r}: it is the leader; switch over first"
         return None if compare.status_of(view, record.leader) else f"its leader {record.leader} does not answer"
-    by_hand = record.pause and view.server.process is Process.STOPPED and request.verb is Verb.RESTART
-    return None if running or by_hand else f"PostgreSQL is {view.server.process.value}"
+    if running or by_hand(view, record, request):
+        return None
+    return f"PostgreSQL is {view.server.process.value}"
+
+
+def by_hand(view: View, record: Lease, request: Request) -> bool:
+    """Whether it starts what was stopped in a pause: nothing else does."""
+    return record.pause and view.server.process is Process.STOPPED and request.verb is Verb.RESTART
 
 
 def _action(view: View, record: Lease, asked: Asked) -> Action | None:

@@ -69,7 +69,7 @@ def opening(view: View, now: float) -> Opening | float:
 
 def paused(view: View, record: Lease) -> bool:
     """A pause is recorded, and nobody wants its end: only the member that made the record goes on with it."""
-    return record.pause and view.configuration.pause
+    return record.pause and (view.configuration.pause or not view.configuration_read)
 
 
 def dead(view: View, record: Lease) -> bool:
@@ -377,6 +377,9 @@ def found_new(view: View, record: Lease, way: Opening, holders: list[MemberStatu
     if record.holder is not None and record.holder.writable > 0:
         text = f"this cluster was writable on timeline {record.holder.writable}, and no volume has data any more"
         return Decision((), Reason("data-gone", f"{text}: a person must decide (S7)"), now + 60.0)
+    if not view.configuration_read:
+        text = "a new cluster: its configuration is missing or refused, and says what to make it from"
+        return Decision((), Reason("bootstrap-waits", text), now + 1.0)
     if never_leads(view.tags.get(view.member, {})):
         return Decision((), Reason("not-eligible", f"a new cluster; not initialised here: {NEVER_LEADS}"), now + 1.0)
     turn = way.since + STEP * view.members.index(view.member) if view.member in view.members else now

@@ -69,8 +69,11 @@ def ordinary(view: View, record: Lease, now: float) -> Decision:
 
 
 LEADS = frozenset(
-    {"primary", "volume-full", "commits-wait", "standby-leader", "remote-silent", "remote-system-identifier"}
-)
+    {
+        "primary", "volume-full", "commits-wait", "standby-leader", "remote-silent", "remote-system-identifier",
+        "configuration-stale",
+    }
+)  # fmt: skip
 """Reasons of a holder that is published and does what it is to do: it may be asked to hand over."""
 
 
@@ -262,7 +265,7 @@ def promote(view: View, record: Lease, now: float) -> Decision:
     keep = renewal(view, record, now, proved=True)
     if record.holder.standby and view.server.position is not None:
         stale = compare.misplaced(view, record)
-        return Decision(keep, Reason("configuration-stale", stale)) if stale else promote_cluster(view, record, now)
+        return unread(view, record, stale, now) if stale else promote_cluster(view, record, now)
     if not view.armed:
         return Decision(keep, Reason("unarmed", "waiting for the fence's deadline before promoting"), now + 0.05)
     if view.server.cramped:  # PostgreSQL would not be promoted
@@ -279,6 +282,14 @@ def promote(view: View, record: Lease, now: float) -> Decision:
         Reason("promote", f"promoting onto timeline {record.holder.timeline}"),
         soon(view, now),
     )
+
+
+def unread(view: View, record: Lease, why: str, now: float) -> Decision:
+    """A standby leader that cannot know whom to follow: it serves reads, as long as it proves that it does (S4)."""
+    if view.health and not view.health.alive and view.health.checked >= renewed_at(view.knowledge):
+        return Decision((), Reason("unhealthy", f"not renewed: {view.health.reason}"), now + 0.25)
+    keep = renewal(view, record, now, healthy(view))
+    return Decision(keep, Reason("configuration-stale", why), soon(view, now) if healthy(view) else now + 0.25)
 
 
 def promote_cluster(view: View, record: Lease, now: float) -> Decision:
@@ -337,8 +348,10 @@ def restart(view: View, record: Lease, now: float) -> Decision:
         )
     if not view.armed:
         return Decision(keep, Reason("unarmed", "waiting for the fence's deadline before starting"), now + 0.05)
-    in_place = server.was_primary and server.position.timeline == record.holder.timeline
-    if not in_place and record.holder.writable == 0 and record.holder.timeline <= server.position.timeline:
+    # A demoted primary that nobody asked back: it starts as what its lease says (S2).
+    led = not record.holder.standby or compare.misplaced(view, record) is None
+    in_place = led and server.was_primary and server.position.timeline == record.holder.timeline
+    if led and not in_place and record.holder.writable == 0 and record.holder.timeline <= server.position.timeline:
         text = f"the new cluster's data are on timeline {server.position.timeline}: taking the lease for a later one"
         return give_up(view, record, "bootstrap-promotes", text)
     if in_place:

@@ -46,7 +46,7 @@ def hold(view: View, record: Lease, now: float) -> Decision:
     keep: tuple[Action, ...] = (KeepPrimary(),) if running else ()
     if server.process is Process.CRASHED and (view.task is None or view.task.kind is not TaskKind.KILL):
         keep = (Kill(),)  # what is left of it: a person starts it only when nothing is
-    if not view.configuration.pause:
+    if not view.configuration.pause and view.configuration_read:
         return resume(view, record, now, keep)
     write = holder.renewal(view, record, now, proved=True)
     timeline = server.position.timeline if server.position else 0

@@ -148,6 +148,13 @@ class Observer:
         known = stopped.position if stopped.end_known else None
         self._on_disk = (stopped.incarnation, known) if known else None
 
+    async def _look_for_end(self) -> None:
+        """As of a stopped server, in the background: its agent started anew while it replays what is on its disk."""
+        control = await self.control.read()
+        if control is not None:
+            position, known = await self.wal_end.position(control, 0.0)
+            self._on_disk = (incarnation.read(self._layout.data), position) if position and known else None
+
     def data(self) -> Data:
         """Whether the volume holds data; a rewind that did not end leaves none that can be used (S5), and
         what a program of the user puts there instead of beside it is none (S7)."""
@@ -166,6 +173,8 @@ class Observer:
             return await self._unanswered(pid, error)
         if not row["recovery"]:
             self.promoting = None
+        elif self._on_disk is None and not row["received"]:
+            await self._look_for_end()
         limits = dict(zip(LIMITS, row["limits"], strict=True))
         control = await self.control.read() if row["paused"] else None
         needs = cramped(limits, control.limits) if control else ()
@@ -200,13 +209,18 @@ class Observer:
         ends = self.stopping == pid
         if self._last.process is Process.RUNNING and not ends and not is_busy(error):
             return self._last
-        known = self._last if self._last.position else await self._stopped(dead=True)
+        known = self._last
+        if known.position is None:
+            known = await self._stopped(dead=True)
+            self._remember_end(known)
+        known = msgspec.structs.replace(known, clean=False, was_primary=False)
+        promoting = self.promoting == pid
         if ends:
-            known = msgspec.structs.replace(known, clean=False, was_primary=False)
-            return msgspec.structs.replace(known, process=Process.STOPPING, shut_down=await self._shut_down())
+            down, primary = await self._shut_down(), known.primary or promoting
+            return msgspec.structs.replace(known, process=Process.STOPPING, primary=primary, shut_down=down)
         return msgspec.structs.replace(
-            known, process=Process.STARTING, primary=self.promoting is not None, promoting=self.promoting is not None,
-            streaming=False, clean=False, was_primary=False, receiver_timeline=None,
+            known, process=Process.STARTING, primary=promoting, promoting=promoting, streaming=False,
+            receiver_timeline=None,
         )  # fmt: skip
 
     async def _shut_down(self) -> int | None:

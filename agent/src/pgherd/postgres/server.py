@@ -181,6 +181,7 @@ class PostgresServer:
     async def _launch(self, writable: bool, configuration: Configuration) -> bool:
         """Whether it takes connections; a standby may go on without doing so. Raises StartFailed."""
         argv = [self.layout.program("postgres"), "-D", str(self.layout.data)]
+        self._observer.stopping = None  # a pid may come again
         pid = await self._link.start(argv, environment(), writable)
         self._waits = pid if configure.synchronous(self.layout) else None
         limit = configuration.start_limit if writable else STANDBY_START

@@ -146,12 +146,12 @@ class State:
         known = self.config_seen or self._config_kept
         if known is not None and older(seen.version, known.version) and not certain:
             return False  # the watch is late: a reply to an own write was here first
-        there = bool(seen.version)
-        missing = "" if there else "the configuration object is missing: what it said last stays in force"
-        if missing and known is not None:
-            seen = known
-        else:
-            missing = ""
+        there, missing = bool(seen.version) and seen.config is not None, ""
+        if not seen.version and known is not None:
+            seen, missing = known, "the configuration object is missing: what it said last stays in force"
+        elif seen.config is None and self._valid is not None:
+            seen = msgspec.structs.replace(seen, config=self._valid)
+            missing = "annotation config is missing: what it said last stays in force"
         self.config_seen = seen
         try:
             self.configuration = read_configuration(seen.config)

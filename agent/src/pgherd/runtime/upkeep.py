@@ -50,6 +50,8 @@ class Initialize:
             if seen.version and seen.initialize == action.expected:
                 seen = await self._store.write({"initialize": action.value}, seen.version, LIMIT)
                 self._log.info("initialize", f"initialize: {action.expected} -> {action.value}")
+            elif not seen.version:
+                await asyncio.sleep(RETRY)  # the decision would order it again at once
             self._state.saw_config(seen)
         except Conflict:
             self._state.decide.ring()
