@@ -64,7 +64,7 @@ class LockObjects:
         """Exactly what the play grants the agents; a create cannot be restricted to a name."""
         names = [self.name, f"{self.name}-config"]
         groups, slices, sliced = ["discovery.k8s.io"], ["endpointslices"], self.mode == "endpointslice"
-        own = [f"{self.name}-route", *(names[:1] if sliced else [])]
+        own = [f"{self.name}-route", f"{self.name}-route-ipv6", *(names[:1] if sliced else [])]
         route = [
             PolicyRule(VERBS, apiGroups=groups, resources=slices, resourceNames=own),
             PolicyRule(["create"], apiGroups=groups, resources=slices),

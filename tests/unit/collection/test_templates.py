@@ -202,7 +202,7 @@ def test_a_member_may_do_what_its_agent_does_and_no_more() -> None:
     No pods/exec, nothing cluster-wide.
     """
     assert rules() == [
-        ("endpointslices", ["demo-ha-route"], ["get", "list", "watch", "patch"]),
+        ("endpointslices", ["demo-ha-route", "demo-ha-route-ipv6"], ["get", "list", "watch", "patch"]),
         ("endpointslices", [], ["create"]),
         ("endpoints", ["demo-ha", "demo-ha-config"], ["get", "list", "watch", "patch"]),
         ("endpoints", [], ["create"]),
@@ -232,7 +232,7 @@ def test_a_lock_that_is_a_slice_needs_no_endpoints_at_all() -> None:
     assert primary["endpoints"][0]["addresses"] == ["$(Service/demo-ha:spec.clusterIP)"]
     assert primary["metadata"]["labels"]["kubernetes.io/service-name"] == "demo-primary"
     assert rules(lock="endpointslice")[:3] == [
-        ("endpointslices", ["demo-ha-route", "demo-ha"], ["get", "list", "watch", "patch"]),
+        ("endpointslices", ["demo-ha-route", "demo-ha-route-ipv6", "demo-ha"], ["get", "list", "watch", "patch"]),
         ("endpointslices", [], ["create"]),
         ("configmaps", ["demo-ha-config"], ["get", "list", "watch", "patch"]),
     ]

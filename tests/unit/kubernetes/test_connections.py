@@ -18,7 +18,7 @@ from pgherd.kubernetes.annotated import AnnotatedLock
 from pgherd.kubernetes.open import open_stores
 from pgherd.kubernetes.store import Refused, StoreError, Stores, Unanswered
 from pgherd.model.lease import Holder, Lease
-from pgherd.model.settings import KubernetesSettings, PostgresSettings, Settings
+from pgherd.model.settings import Identity, KubernetesSettings, PostgresSettings, Settings
 
 RECORD = Lease(leader="demo-0", epoch=3, ttl=10, holder=Holder("u1", "c1", "nonce", 2, 2), address="10.0.0.1")
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -57,7 +57,7 @@ async def api(serve: Serve, folder: Path, tls: ssl.SSLContext | None = None) -> 
     )  # fmt: skip
     postgres = PostgresSettings(version=15, bin_directory="/b", data_directory="/d", state_directory="/s")
     settings = Settings("demo", postgres, ("demo-0",), kubernetes=KubernetesSettings(kubeconfig=str(kubeconfig)))
-    stores = open_stores(settings, "ns", lambda: 5.0, lambda: lambda text: None)
+    stores = open_stores(settings, Identity("demo-0", "ns", "u", "10.0.0.1"), lambda: 5.0, lambda: lambda text: None)
     try:
         yield stores
     finally:

@@ -11,8 +11,8 @@ from pgherd.model.route import Route
 ROUTE = Route("10.0.0.1", "demo-0", "u1")
 
 
-def route(server: Server) -> SliceRoute:
-    return SliceRoute(server.client(), "demo-ha", {"pgherd.dev/cluster": "demo"}, 5432, lambda text: None)
+def route(server: Server, address: str = "10.0.0.1") -> SliceRoute:
+    return SliceRoute(server.client(), "demo-ha", {"pgherd.dev/cluster": "demo"}, address, 5432, lambda text: None)
 
 
 async def test_a_change_is_one_compare_and_swap() -> None:
@@ -41,6 +41,14 @@ async def test_a_missing_one_is_made_as_the_services() -> None:
     assert (method, body["metadata"]["name"], body["addressType"]) == ("POST", "demo-ha-route", "IPv4")
     assert labels["kubernetes.io/service-name"] == "demo-ha" and labels["pgherd.dev/cluster"] == "demo"
     assert labels["endpointslice.kubernetes.io/managed-by"] == "pgherd"
+
+
+async def test_addresses_of_the_other_kind_have_a_slice_of_their_own() -> None:
+    """Its kind can never be changed."""
+    server = Server()
+    await route(server, "fd00::1").write(Route("fd00::1", "demo-0", "u1"), "", 1.0)
+    [(_, _, body)] = server.requests
+    assert (body["metadata"]["name"], body["addressType"]) == ("demo-ha-route-ipv6", "IPv6")
 
 
 async def test_without_the_object_clients_are_sent_nowhere() -> None:

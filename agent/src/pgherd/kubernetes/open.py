@@ -18,7 +18,7 @@ from pgherd.kubernetes.route import SliceRoute
 from pgherd.kubernetes.store import Stores
 from pgherd.kubernetes.summary import ConfigMapSummary
 from pgherd.kubernetes.users import ConfigMapUsers, NamedSecrets
-from pgherd.model.settings import Settings
+from pgherd.model.settings import Identity, Settings
 
 KINDS = {"endpoints": ENDPOINTS, "endpointslice": ENDPOINT_SLICE}
 """By `kubernetes.lock` (model.settings.LOCKS)."""
@@ -32,19 +32,19 @@ def open_config(mode: str, client: AsyncClient, name: str, report: Report) -> An
 
 
 def open_stores(
-    settings: Settings, namespace: str, lock_silence: Callable[[], float], report: Callable[[], Report]
+    settings: Settings, identity: Identity, lock_silence: Callable[[], float], report: Callable[[], Report]
 ) -> Stores:
     """Two clients: one for reads and watches, one for the lease's writes and the reads that resolve them.
 
     `report` makes a reporter for each object that is followed: what they say differs, and is said once.
     """
-    reads = connect(settings.kubernetes, namespace)
-    writes = connect(settings.kubernetes, namespace)
+    reads = connect(settings.kubernetes, identity.namespace)
+    writes = connect(settings.kubernetes, identity.namespace)
     mode, labels = settings.kubernetes.lock, {f"{settings.label_prefix}cluster": settings.cluster}
     port = settings.postgres.port
     return Stores(
         lock=AnnotatedLock(reads, writes, KINDS[mode], settings.lock, labels, port, lock_silence, report()),
-        route=SliceRoute(reads, settings.lock, labels, port, report()),
+        route=SliceRoute(reads, settings.lock, labels, identity.address, port, report()),
         config=open_config(mode, reads, settings.config, report()),
         pods=ClusterPods(reads, settings.cluster, settings.label_prefix, report()),
         secrets=NamedSecrets(reads, report),

@@ -39,9 +39,11 @@ class SliceRoute:
     """Seconds without a change after which the object is read again."""
 
     def __init__(
-        self, client: AsyncClient, service: str, labels: Mapping[str, str], port: int, report: Report
-    ) -> None:  # fmt: skip
-        self._name = f"{service}-route"
+        self, client: AsyncClient, service: str, labels: Mapping[str, str], address: str, port: int, report: Report
+    ) -> None:
+        """`address`: of this pod, whose kind all pods' addresses have; a slice has those of one kind only."""
+        self._family = "IPv6" if ":" in address else "IPv4"
+        self._name = f"{service}-route" + ("-ipv6" if self._family == "IPv6" else "")
         self._labels = {**labels, SERVICE: service, MANAGED_BY: MANAGER}
         self._namespace, self._port, self._report = str(client.namespace), port, report
         self._object = OneObject(client, EndpointSlice, "endpointslice", self._name)
@@ -55,7 +57,9 @@ class SliceRoute:
         if version:
             return route_seen(await self._object.patch({"metadata": {"resourceVersion": version}, **fields}, limit))
         metadata = {"name": self._name, "labels": self._labels}
-        return route_seen(await self._object.create({"metadata": metadata, "addressType": "IPv4", **fields}, limit))
+        return route_seen(
+            await self._object.create({"metadata": metadata, "addressType": self._family, **fields}, limit)
+        )
 
     def _endpoint(self, route: Route) -> dict[str, Any]:
         pod = {"kind": "Pod", "namespace": self._namespace, "name": route.member, "uid": route.uid}

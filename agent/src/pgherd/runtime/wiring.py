@@ -45,7 +45,7 @@ def wire(settings: Settings, identity: Identity, link: FenceLink, run: Path, log
         return agent.state.configuration.loop_wait + SILENCE
 
     server = PostgresServer(settings, identity, link, report=lambda text: log.info("copy", text))
-    stores = open_stores(settings, identity.namespace, silence, lambda: Changing(log, "warning", "kubernetes"))
+    stores = open_stores(settings, identity, silence, lambda: Changing(log, "warning", "kubernetes"))
     tls = rest_tls(settings, server.layout)
 
     async def serve_rest(status: Status) -> None:
