@@ -23,6 +23,22 @@ def test_the_address_is_the_leaders(cluster: Stage) -> None:
     assert [(port["name"], port["port"]) for port in subset["ports"]] == [("postgres", 5432)]
 
 
+def test_clients_are_sent_by_one_slice_that_no_renewal_touches(cluster: Stage) -> None:
+    """Nothing is mirrored from the lock: each change of a Service's slice is work for every node's kube-proxy."""
+
+    def route() -> tuple[str, list[str], str]:
+        (found,) = cluster.cluster.get("endpointslices", "-l", "kubernetes.io/service-name=demo-ha")["items"]
+        addresses = [address for endpoint in found["endpoints"] for address in endpoint["addresses"]]
+        return found["metadata"]["name"], addresses, found["metadata"]["resourceVersion"]
+
+    before, leader = route(), cluster.cluster.get("pod", cluster.cluster.lock()["leader"])
+    assert before[:2] == ("demo-ha-route", [leader["status"]["podIP"]])
+    for _ in range(2):
+        renewed = cluster.cluster.lock()["renewTime"]
+        eventually("a renewal", lambda was=renewed: cluster.cluster.lock()["renewTime"] > was)  # type: ignore[misc]
+    assert route() == before
+
+
 def test_slots_of_every_replica_move_under_load(cluster: Stage) -> None:
     lock = cluster.cluster.lock()
     replicas = {name.replace("-", "_") for name in cluster.cluster.pods() if name != lock["leader"]}

@@ -180,6 +180,40 @@ def any_new(writers: dict[str, Writer], leader: Member, before: int) -> bool:
 
 
 @pytest.mark.parametrize("cluster", [{"lock": "endpoints"}, {"lock": "endpointslice"}], indirect=True)
+def test_renewals_leave_the_route_alone_and_a_lost_one_is_made_again(running: Cluster, leader: Member) -> None:
+    """kube-proxy writes its rules again for every change of a Service's slice, and rests a second after that."""
+    locks = running.objects.locks
+    version = locks.route().metadata.resourceVersion
+    for _ in range(2):
+        renewed = running.objects.annotations()["renewTime"]
+        eventually("a renewal", lambda was=renewed: running.objects.annotations()["renewTime"] > was, 20)
+    assert (locks.route().metadata.resourceVersion, locks.routed()) == (version, [leader.address])
+    locks.delete_route()
+    eventually("the route again", lambda: locks.routed() == [leader.address], 20)
+    locks.send_clients("192.0.2.1")
+    eventually("the route is mended", lambda: locks.routed() == [leader.address], 20)
+
+
+def test_a_failover_changes_the_route_once(running: Cluster, leader: Member) -> None:
+    seen: list[list[str]] = [running.objects.locks.routed()]
+    leader.kill()
+    leader.report()
+
+    def moved() -> Member | None:
+        now = running.objects.locks.routed()
+        if now != seen[-1]:
+            seen.append(now)
+        return running.writable(leader)
+
+    new = eventually("a new leader", moved, running.ttl + 10, every=0.01)
+    # Emptied in between only where the promotion takes longer than decide.route.UNPUBLISHED.
+    assert [at for at in seen if at] == [[leader.address], [new.address]]
+    leader.start()
+    check_rejoined(running, new)
+    assert running.objects.locks.routed() == [new.address]
+
+
+@pytest.mark.parametrize("cluster", [{"lock": "endpoints"}, {"lock": "endpointslice"}], indirect=True)
 def test_a_deleted_lock_object_costs_no_failover(running: Cluster, leader: Member, writers: dict[str, Writer]) -> None:
     before = len(writers[leader.name].acks)
     postmaster = leader.postmaster()

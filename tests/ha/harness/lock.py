@@ -83,6 +83,14 @@ class LockObjects:
     def route(self) -> Any:
         return self.client.get(discovery_v1.EndpointSlice, f"{self.name}-route")
 
+    def delete_route(self) -> None:
+        self.client.delete(discovery_v1.EndpointSlice, f"{self.name}-route")
+
+    def send_clients(self, address: str) -> None:
+        """As somebody who edits the route by hand."""
+        body = {"endpoints": [{"addresses": [address]}]}
+        self.client.patch(discovery_v1.EndpointSlice, f"{self.name}-route", body, patch_type=PatchType.MERGE)
+
     def routed(self) -> list[str]:
         """Where Service `<cluster>-ha` leads to."""
         return [address for endpoint in self.route().endpoints or [] for address in endpoint.addresses]
