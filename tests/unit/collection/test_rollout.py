@@ -87,6 +87,34 @@ def test_taking_the_bad_image_back_repairs_only_what_is_broken(world: World, nam
     assert world.last.done
 
 
+def test_a_pod_that_is_slow_to_end_is_deleted_once_and_waited_for(world: World, names: list[str]) -> None:
+    first, second, third = names
+    place = world.declare(**TEMPLATE)
+    world.lingering = {second: 3}
+    assert world.roll(place) == [f"replace {second}"]
+    assert world.last.waits == (f"{second} is terminating",)
+    world.settle()
+    assert world.roll(place) == []
+    world.settle()
+    assert world.roll(place) == [f"replace {third}", f"switchover {first} {second}", f"replace {first}"]
+    assert world.last.done and world.story.count(f"delete pods {second}") == 1
+
+
+def test_on_a_node_that_is_down_a_rollout_stops_and_says_which_pod_does_not_end(world: World, names: list[str]) -> None:
+    """The kubelet that would end it is gone; whoever knows that the node is off deletes the pod with force."""
+    first, second, third = names
+    world.lingering = {third: 1000}
+    place = world.declare(**TEMPLATE)
+    assert world.roll(place) == [f"replace {second}", f"replace {third}"]
+    for _attempt in range(3):
+        assert world.roll(place) == [] and not world.last.done
+        assert world.last.waits == (f"{third} is terminating",)
+    assert world.story.count(f"delete pods {third}") == 1 and world.leader == first
+    world.lingering[third] = 1
+    world.settle()
+    assert world.roll(place) == [f"switchover {first} {second}", f"replace {first}"]
+
+
 def claims(world: World) -> set[str]:
     return {each["metadata"]["name"] for each in world.objects.values() if each["kind"] == "PersistentVolumeClaim"}
 

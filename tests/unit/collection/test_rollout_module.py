@@ -141,6 +141,24 @@ def test_a_refused_configuration_is_not_waited_for_that_long(clock: list[float])
     assert clock[0] < 100
 
 
+def test_a_pod_that_never_ends_ends_the_play_and_is_deleted_once(setting: Setting, clock: list[float]) -> None:
+    """Its node is down: no step is repeated, so that the time without progress runs."""
+    setting.place = setting.world.declare(temporary_size="96Mi")
+    first = min(name for name in setting.world.pods() if name != setting.world.leader)
+    setting.world.lingering = {first: 1000}
+
+    class Real(Action):
+        def answer(self, args: dict[str, Any]) -> dict[str, Any]:
+            found = setting.run()
+            setting.world.settle()
+            return found
+
+    found = Real([], wait_timeout=60).run()
+    assert found["failed"] and [each["members"] for each in found["steps"]] == [[first]]
+    assert f"{first} is terminating" in found["msg"] and clock[0] < 200
+    assert setting.world.story == [f"delete pods {first}"]
+
+
 def test_a_definite_no_ends_it_at_once(clock: list[float]) -> None:
     acting = Action([{"failed": True, "msg": "no", "waiting": [], "done": False}])
     assert acting.run()["msg"] == "no" and len(acting.asked) == 1
