@@ -33,6 +33,8 @@ class World(Memory):
         """What happened to members, in order."""
         self.lingering: dict[str, int] = {}
         """By pod: for how many settlements it stays when it is deleted, as on a node that is slow, or down."""
+        self.busy = False
+        """Requests are begun and do not end."""
         self.storage_class: dict[str, Any] = {"allowVolumeExpansion": True}
 
     # The play.
@@ -62,8 +64,8 @@ class World(Memory):
             self.settle()
         return done
 
-    def step(self, place: Place, shutdown: bool = False) -> Progress:
-        return advance(self, place, shutdown, 0.0, lambda steps: None)
+    def step(self, place: Place, shutdown: bool = False, limit: float = 60.0) -> Progress:
+        return advance(self, place, shutdown, 0.0, lambda steps: None, limit)
 
     # Everybody else.
 
@@ -186,6 +188,9 @@ class World(Memory):
         for name, text in requests.items():
             request = json.loads(text)
             self.story.append(f"{request['verb']} {request['member']}")
+            if self.busy:
+                book[name] = json.dumps({**request, "state": "running"})
+                continue
             if request["verb"] == "switchover":
                 self.running[self.leader] = self._parameters()  # it stops, and starts as a standby
                 self.leader = request["member"]
