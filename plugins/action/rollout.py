@@ -28,6 +28,8 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         args = dict(self._task.args)
         name, patience = str(args.get("cluster", "")), int(args.get("wait_timeout", 300))
+        # What is asked for in slices is waited for in one: a step that was begun has all the time that there is.
+        args.setdefault("step_timeout", patience)
         steps = list[dict[str, Any]]()
         moved = time.monotonic()
         while True:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .names import host_names
+from .pooler import CERTIFICATE as POOLER
 from .pooler import USER as POOLER_USER
 
 REPLICATION_USER = "pgherd_replication"
@@ -58,7 +59,7 @@ def _pooler(cluster: Mapping[str, Any]) -> dict[str, Any]:
     pools = [form for pool in cluster["pooler"]["pools"]
              for form in host_names(pool["name"], cluster["namespace"], cluster["domain"])]  # fmt: skip
     return {
-        "kind": "pooler",
+        "kind": POOLER,
         "member": f"{cluster['name']}-pgbouncer",
         "secret": f"{cluster['name']}-pgbouncer",
         "labels": {**cluster["pooler"]["labels"], f"{cluster['prefix']}role": "pgbouncer"},

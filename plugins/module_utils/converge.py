@@ -33,6 +33,8 @@ from .names import CONFIGURATION_KINDS, key_of, path
 from .overlay import overlay
 
 PODS_GONE_SECONDS = 120.0
+WORKLOADS = frozenset({"Deployment", "StatefulSet"})
+"""What makes pods, members' and poolers'."""
 
 
 @dataclass(frozen=True)
@@ -156,15 +158,15 @@ def _last_wave_first(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def remove(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
-    """Delete the cluster: its pods first and until they are gone, then the rest; volumes only when purged."""
+    """Delete the cluster: what makes pods first and until they are gone, then the rest; volumes only when purged."""
     live = observe(api, wanted.scope, wanted.kinds)
-    sets = [item for (kind, dummy), item in sorted(live.items()) if kind == "StatefulSet"]
-    outcomes = in_parallel(lambda item: delete(api, item, check), sets)
+    workloads = [item for (kind, dummy), item in sorted(live.items()) if kind in WORKLOADS]
+    outcomes = in_parallel(lambda item: delete(api, item, check), workloads)
     if not check:
         _pods_gone(api, wanted.scope)
         # Controllers have deleted what they had made meanwhile.
         live = observe(api, wanted.scope, wanted.kinds)
-    kept = {"StatefulSet"} | (set() if wanted.purge else {"PersistentVolumeClaim"})
+    kept = WORKLOADS | (set() if wanted.purge else {"PersistentVolumeClaim"})
     rest = _last_wave_first([item for (kind, dummy), item in sorted(live.items()) if kind not in kept])
     rest = [item for item in rest if not _of_controller(item, live)]
     return outcomes + in_parallel(lambda item: delete(api, item, check), rest)

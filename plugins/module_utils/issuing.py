@@ -8,7 +8,8 @@ interrupted anywhere is finished by the next:
 
 1. The new one exists, every `ca.crt` has both, leaves are still the old one's.
 2. Every member says that it trusts the new one (and the clients have had their time): it signs all leaves.
-3. Every member says that it uses the new leaves: the old one goes from every `ca.crt`.
+3. Every member says that it uses the new leaves, and poolers, which say nothing, have had their time: the old one goes
+   from every `ca.crt`.
 
 Decides; makes keys only when it may. No API and no clock.
 """
@@ -22,6 +23,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from .difference import LATER
+from .pooler import CERTIFICATE as POOLER
 from .x509 import (
     Leaf,
     Pair,
@@ -40,6 +42,9 @@ from .x509 import (
 
 AUTHORITY = "authority"
 ASKED = "it was asked for"
+POOLERS_TIME = timedelta(seconds=150)
+"""From a new certificate to its use: a kubelet that was not told reads a Secret anew within two minutes, a pooler looks
+every few seconds."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,13 @@ class Policy:
 
 @dataclass(frozen=True)
 class Member:
-    """A pod, and what it says of the certificates that it uses: by kind `serves`, `trusts`, `refused`."""
+    """A pod that uses certificates, and what it says of them: by kind `serves`, `trusts`, `refused`."""
 
     name: str
     said: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ready: bool = True
+    silent: bool = False
+    """A pooler: it follows and does not say so."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,8 @@ class Issue:
     """An authority is being replaced, and this was not its last step."""
     later: str = ""
     """Why the next step is not due for days, whatever members say."""
+    held: datetime | None = None
+    """Until when the last step waits for poolers, although every member has followed."""
 
     @property
     def expected(self) -> tuple[Expected, ...]:
@@ -139,12 +148,14 @@ def issue(
     due = born(signer.certificate) + policy.overlap
     ready = not olds or (now >= due and _all_trust(members, fingerprint(signer.certificate), leaves))
     made = {each["secret"]: _leaf(each, pairs[each["secret"]], signer, ready, policy, now, generate) for each in leaves}
-    if _all_use(made, leaves, members, signer):
-        roots = roots[:1]
+    held = None
+    if len(roots) > 1 and _all_use(made, leaves, members, signer):
+        held = _poolers_due(made, leaves, members, now)
+        roots = roots if held else roots[:1]
     result = [_authority(authority, signer, roots, problem, metadata, live)]
     result += [_issued(each, *made[each["secret"]], roots, metadata, live) for each in leaves]
     later = f"the new authority signs from {due:%Y-%m-%d %H:%M} UTC on, when clients have had their time"
-    return Issue(tuple(result), len(roots) > 1, later if olds and now < due else "")
+    return Issue(tuple(result), len(roots) > 1, later if olds and now < due else "", held)
 
 
 def _known_roots(
@@ -178,7 +189,7 @@ def _all_trust(members: Sequence[Member], root: str, leaves: Sequence[Mapping[st
         root in (member.said.get(kind) or {}).get("trusts", ())
         for member in members
         for kind, only in uses
-        if only in ("", member.name)
+        if only in ("", member.name) and not member.silent
     )
 
 
@@ -215,13 +226,26 @@ def _all_use(
     return not list(unconfirmed(expected, members, everybody=True))
 
 
+def _poolers_due(
+    made: Mapping[str, Made], leaves: Sequence[Mapping[str, Any]], members: Sequence[Member], now: datetime
+) -> datetime | None:
+    """When poolers use their certificate for sure; None when they do by now, and when there are none.
+
+    One that still presents an older authority's certificate would be refused by every server."""
+    if not any(each.silent for each in members):
+        return None
+    due = [born(pair.certificate) + POOLERS_TIME for each in leaves
+           if each["kind"] == POOLER and (pair := made[each["secret"]].pair)]  # fmt: skip
+    return max((each for each in due if now < each), default=None)
+
+
 def unconfirmed(expected: Sequence[Expected], members: Sequence[Member], everybody: bool) -> Iterator[str]:
     """A sentence for each certificate that is not in use as it should be.
 
     Without `everybody` only members that are ready and say something count: who starts later reads what is mounted.
     """
     for member in members:
-        if not everybody and (not member.said or not member.ready):
+        if member.silent or (not everybody and (not member.said or not member.ready)):
             continue
         for each in expected:
             if each.member in ("", member.name) and (text := _difference(each, member)):

@@ -22,6 +22,9 @@ POOL_MODES = ("session", "transaction", "statement")
 SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 RESOURCES: Mapping[str, Any] = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
 ROLE = "pgbouncer"
+READ_ONLY_ROLE = f"{ROLE}-ro"
+CERTIFICATE = "pooler"
+"""Kind of the certificate that all poolers use."""
 USER = "pgherd_pooler"
 
 # What the pooler's own process, its certificates and the agents rest on.
@@ -74,7 +77,7 @@ def _pools(
     where, name, pools = "postgres_pooler", cluster["name"], list[dict[str, Any]]()
     for field, role, target, pausable in (
         ("replicas", ROLE, f"{name}-primary", True),
-        ("read_only_replicas", f"{ROLE}-ro", f"{name}-replicas", False),
+        ("read_only_replicas", READ_ONLY_ROLE, f"{name}-replicas", False),
     ):
         count = problems.integer(f"{where}.{field}", fields.get(field, 1 if pausable else 0), 0, 100)
         if not pausable and not count:

@@ -22,12 +22,8 @@ from .rollout_observe import TOLD, Place, Sight, look, status_of
 from .rollout_plan import Plan, Step, plan
 from .waiting import Watched, wait_on
 
-ANSWER_SECONDS = 120.0
-"""For a switchover or a restart to end."""
 SAID_SECONDS = 15.0
 """For a member to say in its pod's annotation that it was restarted; one that does not is looked at as it is."""
-GONE_SECONDS = 120.0
-"""For a pod to end; the fence ends everything after 50."""
 POLL = 0.3
 
 
@@ -44,10 +40,12 @@ class Progress:
 
 
 def advance(
-    api: Api, place: Place, shutdown: bool, seconds: float, approve: Callable[[tuple[Step, ...]], None]
+    api: Api, place: Place, shutdown: bool, seconds: float, approve: Callable[[tuple[Step, ...]], None], limit: float
 ) -> Progress:
-    """The next step, if one may begin within `seconds`. Raises Stuck, NotDone, ApiError, Unreachable, and what
-    `approve` raises of all steps that are left."""
+    """The next step, if one may begin within `seconds`; once begun it has `limit` seconds to end.
+
+    Raises Stuck, NotDone, ApiError, Unreachable, and what `approve` raises of all steps that are left.
+    """
 
     def seen() -> tuple[Sight, Plan]:
         sight = look(api, place)
@@ -64,40 +62,40 @@ def advance(
     if what.refusals or what.next is None:
         return Progress(what)
     approve(what.steps)
-    DOES[what.next.kind](api, place, sight, what.next)
+    DOES[what.next.kind](api, place, sight, what.next, limit)
     return Progress(what, what.next)
 
 
-def _settings(api: Api, place: Place, sight: Sight, step: Step) -> None:
+def _settings(api: Api, place: Place, sight: Sight, step: Step, limit: float) -> None:
     """A changed annotation makes the kubelet look at a pod's volumes at once, not within a minute or two."""
     for name in step.members:
         change = {"metadata": {"annotations": {place.prefix + TOLD: sight.settings}}}
         _patch(api, path("Pod", place.namespace, name), change)
 
 
-def _scale(replicas: int) -> Callable[[Api, Place, Sight, Step], None]:
-    def scale(api: Api, place: Place, sight: Sight, step: Step) -> None:
+def _scale(replicas: int) -> Callable[[Api, Place, Sight, Step, float], None]:
+    def scale(api: Api, place: Place, sight: Sight, step: Step, limit: float) -> None:
         for name in step.members:
             owner = sight.sets[name]["metadata"]["name"]
             _patch(api, path("StatefulSet", place.namespace, owner), {"spec": {"replicas": replicas}})
             if replicas == 0 and name != step.members[-1]:
                 # Whoever is seen to go is nobody's successor.
-                _until(api, place, name, lambda pod: pod is None or "deletionTimestamp" in pod["metadata"])
+                _until(api, place, name, lambda pod: pod is None or "deletionTimestamp" in pod["metadata"], limit)
 
     return scale
 
 
-def _replace(api: Api, place: Place, sight: Sight, step: Step) -> None:
+def _replace(api: Api, place: Place, sight: Sight, step: Step, limit: float) -> None:
     """Exactly the pod that was seen: its StatefulSet makes the next one of the newest template."""
     name = step.members[0]
     _delete(api, path("Pod", place.namespace, name), sight.pods[name]["metadata"]["uid"])
 
 
-def _restart(api: Api, place: Place, sight: Sight, step: Step) -> None:
+def _restart(api: Api, place: Place, sight: Sight, step: Step, limit: float) -> None:
     """Of what still waits for a restart only: asked for twice, it is done once."""
     book = Book(api, place.namespace, place.cluster)
     name = step.members[0]
-    outcome(book, send(book, make("restart", name, parameters={"only_pending": True})), ANSWER_SECONDS)
+    outcome(book, send(book, make("restart", name, parameters={"only_pending": True})), limit)
     before = status_of(sight.pods[name], place.prefix)
     deadline = time.monotonic() + SAID_SECONDS
     # Its agent says at once that nothing waits any more; before that the next look would ask for a restart again.
@@ -108,18 +106,18 @@ def _restart(api: Api, place: Place, sight: Sight, step: Step) -> None:
         time.sleep(POLL)
 
 
-def _switchover(api: Api, place: Place, sight: Sight, step: Step) -> None:
+def _switchover(api: Api, place: Place, sight: Sight, step: Step, limit: float) -> None:
     leader, target = step.members
     book = Book(api, place.namespace, place.cluster)
-    outcome(book, send(book, make("switchover", target, leader=leader)), ANSWER_SECONDS)
+    outcome(book, send(book, make("switchover", target, leader=leader)), limit)
 
 
-def _remove(api: Api, place: Place, sight: Sight, step: Step) -> None:
+def _remove(api: Api, place: Place, sight: Sight, step: Step, limit: float) -> None:
     """The member, then its certificate; never its volume: declared again it finds its data."""
     name = step.members[0]
     owner = sight.sets[name]["metadata"]
     _delete(api, path("StatefulSet", place.namespace, owner["name"]), owner["uid"])
-    _until(api, place, name, lambda pod: pod is None)
+    _until(api, place, name, lambda pod: pod is None, limit)
     secret = path("Secret", place.namespace, f"{owner['name']}-certs")
     try:
         _delete(api, secret, api.request("GET", secret)["metadata"]["uid"])
@@ -128,7 +126,7 @@ def _remove(api: Api, place: Place, sight: Sight, step: Step) -> None:
             raise
 
 
-DOES: Mapping[str, Callable[[Api, Place, Sight, Step], None]] = {
+DOES: Mapping[str, Callable[[Api, Place, Sight, Step, float], None]] = {
     "settings": _settings,
     "start": _scale(1),
     "stop": _scale(0),
@@ -154,11 +152,13 @@ def _delete(api: Api, where: str, uid: str) -> None:
             raise
 
 
-def _until(api: Api, place: Place, name: str, check: Callable[[dict[str, Any] | None], bool]) -> None:
-    deadline = time.monotonic() + GONE_SECONDS
+def _until(
+    api: Api, place: Place, name: str, check: Callable[[dict[str, Any] | None], bool], limit: float
+) -> None:  # fmt: skip
+    deadline = time.monotonic() + limit
     while not check(_pod(api, place, name)):
         if time.monotonic() > deadline:
-            raise Stuck(f"after {GONE_SECONDS:g} s pod {name} is still there. Run again to go on.")
+            raise Stuck(f"after {limit:g} s pod {name} is still there. Run again to go on.")
         time.sleep(POLL)
 
 

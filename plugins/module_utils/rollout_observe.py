@@ -151,6 +151,7 @@ class _News:
         streams = bool(source) and (cascades or source == self.lease.leader)
         return Member(
             **shape,
+            terminating="deletionTimestamp" in pod["metadata"],
             ready=seen["ready"],
             state=seen["state"],
             streaming=seen["ready"] and (streams or (older and name in self.lease.candidates)),

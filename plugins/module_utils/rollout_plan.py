@@ -35,6 +35,8 @@ class Member:
     running: bool = True
     """Whether its StatefulSet asks for a pod."""
     present: bool = True
+    terminating: bool = False
+    """Its pod is being deleted, for as long as its node takes: another one follows, of the newest template."""
     ready: bool = True
     streaming: bool = True
     """From the holder of the lease (S8); of a leader it says nothing."""
@@ -148,7 +150,7 @@ def plan(cluster: Cluster, shutdown: bool = False) -> Plan:
     needed = any(not step.repairs for step in steps)
     refused = tuple(f"{each.name} refuses the configuration: {each.refused}" for each in _declared(cluster)
                     if each.ready and each.refused)  # fmt: skip
-    waits = (*_unread(cluster), *(_unwell(cluster) if needed else ()))
+    waits = (*_unread(cluster), *(_unwell(cluster) if needed else _ending(cluster)))
     return Plan(steps, waits, refused, tuple(_refusals(cluster, steps)))
 
 
@@ -160,7 +162,8 @@ def _declared(cluster: Cluster) -> list[Member]:
 
 
 def _steps(cluster: Cluster) -> Iterator[Step]:
-    late = tuple(each.name for each in cluster.members if each.present and not each.told)
+    late = tuple(each.name for each in cluster.members if each.present and not each.told
+                 and not each.terminating)  # fmt: skip
     if late:
         yield Step("settings", late, "their agents are to read the changed static settings", repairs=True)
     yield from _starts(cluster)
@@ -190,12 +193,12 @@ def _starts(cluster: Cluster) -> Iterator[Step]:
 def _repairs(cluster: Cluster) -> Iterator[Step]:
     """Broken members that the change itself may heal: one at a time while somebody leads."""
     broken = [each for each in cluster.members if each.broken]
-    waiting = [each for each in broken if each.declared and not each.outdated]
+    waiting = [each for each in broken if each.declared and (each.terminating or not each.outdated)]
     for each in broken:
         if not each.declared and each.name != cluster.leader:
             yield Step("remove", (each.name,), f"it is no longer declared, and is not ready ({each.state})",
                        repairs=True)  # fmt: skip
-        elif each.declared and each.outdated and each.present:
+        elif each.declared and each.outdated and each.present and not each.terminating:
             alone = each.name == cluster.leader and not _successors(cluster, each)
             if each.name != cluster.leader or alone:
                 yield Step("replace", (each.name,), f"it is not ready ({each.state}), and its pod is of an earlier "
@@ -225,7 +228,7 @@ def _updates(cluster: Cluster) -> Iterator[Step]:
 
 
 def _update(member: Member, seconds: float = 0.0) -> Iterator[Step]:
-    if _why(member):
+    if _why(member) and not member.terminating:
         kind = "replace" if member.outdated or member.resized_by_start else "restart"
         yield Step(kind, (member.name,), _why(member), seconds)
 
@@ -250,7 +253,8 @@ def _successors(cluster: Cluster, leader: Member) -> list[Member]:
         known = member.name in cluster.candidates
         return not known, not member.ready, member.name not in cluster.synchronous.members, member.name
 
-    return sorted((each for each in able if not each.broken or each.outdated or not each.present), key=rank)
+    coming = [each for each in able if not each.broken or each.outdated or each.terminating or not each.present]
+    return sorted(coming, key=rank)
 
 
 def _stops(cluster: Cluster) -> Iterator[Step]:
@@ -293,6 +297,13 @@ def _unread(cluster: Cluster) -> Iterator[str]:
             yield f"the volume of {each.name} is not as large as declared yet ({each.resizing})"
 
 
+def _ending(cluster: Cluster) -> Iterator[str]:
+    """Pods whose deletion is under way: asked for again nothing would be gained, and what they wait for is not done."""
+    for each in _declared(cluster):
+        if each.terminating and each.running and _why(each):
+            yield f"{each.name} is terminating"
+
+
 def _unwell(cluster: Cluster) -> Iterator[str]:
     if not cluster.leader:
         yield "no member leads"
@@ -300,7 +311,9 @@ def _unwell(cluster: Cluster) -> Iterator[str]:
     for each in cluster.members:
         if not each.running or each.name in alone:
             continue
-        if each.broken:
+        if each.terminating:
+            yield f"{each.name} is terminating"
+        elif each.broken:
             yield f"{each.name} is not ready ({each.state})"
         elif each.name != cluster.leader and each.declared and not each.streaming:
             yield f"{each.name} does not stream from the leader"

@@ -23,6 +23,7 @@ from .apply import Outcome, Refused, Scope, apply_all, in_parallel, observe, rea
 from .client import MERGE_PATCH, Api, ApiError
 from .issuing import Authority, Expected, Issue, Issued, Member, Policy, issue, pair_of, unconfirmed, value_of
 from .names import FIELD_MANAGER, path
+from .pooler import READ_ONLY_ROLE, ROLE
 from .published import said_by
 from .reporting import by_name
 from .waiting import wait
@@ -52,7 +53,7 @@ class Result:
     outcomes: tuple[Outcome, ...]
     issued: tuple[Issued, ...]
     waiting: tuple[str, ...]
-    """What members have not done yet; empty when nothing is left to wait for."""
+    """What members and poolers have not done yet; empty when nothing is left to wait for."""
     replacing: bool
     later: str
 
@@ -70,8 +71,10 @@ def rotate(api: Api, wanted: Wanted, clock: Callable[[], datetime], seconds: flo
         expected = [*found.expected, *(each.expected for each in extra if each.expected)]
         late = () if check else _late(api, wanted, expected, found.replacing)
         waiting = _follow(api, wanted, expected, found.replacing, end - time.monotonic()) if late else ()
+        if found.held and not check and not waiting:
+            waiting = _poolers_follow(found.held, clock, end - time.monotonic())
         wanted = replace(wanted, policy=replace(wanted.policy, renew=frozenset()))  # once is enough
-        news = late or any(each.moved for each in moved)
+        news = late or found.held or any(each.moved for each in moved)
         if check or waiting or not found.replacing or not news:
             break
     issued = tuple(replace(each, reason=reasons.get(each.secret, "")) for each in (*found.issued, *extra))
@@ -106,21 +109,25 @@ def _last(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def members(api: Api, wanted: Wanted) -> list[Member]:
-    """Pods that run PostgreSQL and are to go on doing so."""
+    """Pods that run PostgreSQL or a pooler, and are to go on doing so."""
     pods = api.request("GET", path("Pod", wanted.scope.namespace), query=wanted.scope.query())["items"]
     return [
         _member(pod, wanted.prefix)
         for pod in pods
-        if f"{wanted.prefix}instance" in (pod["metadata"].get("labels") or {})
+        if (f"{wanted.prefix}instance" in (pod["metadata"].get("labels") or {}) or _is_pooler(pod, wanted.prefix))
         and "deletionTimestamp" not in pod["metadata"]
         and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
     ]
 
 
+def _is_pooler(pod: Mapping[str, Any], prefix: str) -> bool:
+    return (pod["metadata"].get("labels") or {}).get(f"{prefix}role") in (ROLE, READ_ONLY_ROLE)
+
+
 def _member(pod: Mapping[str, Any], prefix: str) -> Member:
     conditions = (pod.get("status") or {}).get("conditions") or ()
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-    return Member(pod["metadata"]["name"], said_by(pod, prefix), ready)
+    return Member(pod["metadata"]["name"], said_by(pod, prefix), ready, silent=_is_pooler(pod, prefix))
 
 
 def _follow(
@@ -137,6 +144,12 @@ def _follow(
         seconds,
         wanted.lock_kind,
     )
+
+
+def _poolers_follow(until: datetime, clock: Callable[[], datetime], seconds: float) -> tuple[str, ...]:
+    """They say nothing, so that there is nothing to wait for but the time."""
+    time.sleep(max(0.0, min(seconds, (until - clock()).total_seconds())))
+    return () if clock() >= until else (f"poolers have until {until:%H:%M:%S} UTC to use their new certificate",)
 
 
 def _late(api: Api, wanted: Wanted, expected: Sequence[Expected], everybody: bool) -> tuple[str, ...]:

@@ -233,7 +233,7 @@ certificates:
       expires: "2036-01-01T00:00:00+00:00"
       reason: it is missing
 waiting:
-  description: What members have not done yet, one sentence each.
+  description: What members and poolers have not done yet, one sentence each.
   type: list
   elements: str
   returned: always
@@ -353,7 +353,7 @@ def run(module: Any) -> dict[str, Any]:
 def unfinished(waiting: list[str], replacing: bool) -> str:
     """For a person: what is not done, and that nothing is broken by it."""
     held = " The old authority stays trusted until then." if replacing else ""
-    return f"{'; '.join(waiting)}. Members go on with the certificates before.{held} Run again to go on."
+    return f"{'; '.join(waiting)}. Who has not followed goes on with the one before.{held} Run again to go on."
 
 
 def perform(module: Any) -> None:

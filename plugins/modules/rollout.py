@@ -68,6 +68,9 @@ options:
     description: Seconds without progress after which it fails.
     type: int
     default: 300
+  step_timeout:
+    description: Seconds in which a step that was begun has to end, by default O(wait_timeout).
+    type: int
 """
 
 EXAMPLES = r"""
@@ -148,6 +151,7 @@ OPTIONS = {
     "budget": {"type": "dict", "default": {}},
     "changes": {"type": "dict", "default": {}},
     "wait_timeout": {"type": "int", "default": 300},
+    "step_timeout": {"type": "int"},
 }
 
 
@@ -189,7 +193,8 @@ def step(api: Api, place: Place, params: dict[str, Any]) -> dict[str, Any]:
     def approve(steps: tuple[Step, ...]) -> None:
         within(place.cluster, steps, params["budget"])
 
-    moved = advance(api, place, params["shutdown"], params["wait_timeout"], approve)
+    seconds, limit = params["wait_timeout"], params["step_timeout"]
+    moved = advance(api, place, params["shutdown"], seconds, approve, seconds if limit is None else limit)
     what = moved.plan
     if what.refusals:
         raise Refused(f"{place.cluster}: {'; '.join(what.refusals)}.")

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.pgherd.postgres.plugins.module_utils import converge as converging
 from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Outcome, Refused, _compared
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError
 from ansible_collections.pgherd.postgres.plugins.module_utils.converge import Wanted, converge, remove
@@ -248,6 +249,28 @@ def test_destroy_keeps_volumes_unless_they_are_purged() -> None:
     assert {path.split("/")[5] for path in api.objects} == {"persistentvolumeclaims"}
     remove(api, wanted(purge=True), check=False)
     assert api.objects == {}
+
+
+class Controlled(Memory):
+    """Each Deployment and StatefulSet has a pod for as long as it is there."""
+
+    def request(self, method: str, path: str, body: Any = None, *rest: Any, **more: Any) -> dict[str, Any]:
+        if method == "GET" and path == f"{BASE}/pods":
+            makers = [each for each in self.objects.values() if each["kind"] in ("Deployment", "StatefulSet")]
+            return {"items": [{"metadata": {"name": f"{each['metadata']['name']}-x"}} for each in makers]}
+        return super().request(method, path, body, *rest, **more)
+
+
+@pytest.mark.parametrize("purge", [False, True])
+def test_destroy_ends_poolers_before_it_waits_for_pods(purge: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(converging, "PODS_GONE_SECONDS", 0.0)
+    api = Controlled()
+    given = wanted(pooler={"replicas": 2, "read_only_replicas": 1}, purge=purge)
+    converge(api, given, check=False)
+    foreseen = moved(remove(api, given, check=True))
+    assert {"Deployment/demo-pgbouncer", "Deployment/demo-pgbouncer-ro"} <= set(foreseen)
+    assert moved(remove(api, given, check=False)) == foreseen
+    assert {path.split("/")[5] for path in api.objects} == (set() if purge else {"persistentvolumeclaims"})
 
 
 def test_neither_results_nor_diffs_show_a_secret() -> None:

@@ -169,6 +169,34 @@ def test_an_authority_is_replaced_in_three_steps_that_wait_for_the_members() -> 
     assert len(stale) == 9 and "trusts the old authority of its server certificate still" in stale[0]
 
 
+POOLED = cluster(pooler={"replicas": 1})["certificates"]
+POOLER = Member("demo-pgbouncer-7d9c-x", silent=True)
+
+
+def test_poolers_which_say_nothing_have_their_time_before_the_old_authority_goes() -> None:
+    start = issue({}, leaves=POOLED)
+    found = issue(stored(start), members=[*following(start), POOLER], policy=REPLACE, leaves=POOLED)
+    both, later = roots(stored(found)), NOW + DAY
+    second = issue(stored(found), later, [*following(found), POOLER], leaves=POOLED)
+    assert signer(stored(second), "demo-pgbouncer") == both[0], "nothing waits for its word"
+    everybody = [*following(second), POOLER]
+    assert not list(issuing.unconfirmed(second.expected, everybody, everybody=True))
+    due = later + issuing.POOLERS_TIME
+    early = issue(stored(second), due - timedelta(seconds=1), everybody, leaves=POOLED)
+    assert (early.held, early.replacing, roots(stored(early), "demo-pgbouncer")) == (due, True, both)
+    for now, members in ((due, everybody), (later, following(second))):
+        last = issue(stored(second), now, members, leaves=POOLED)
+        assert (last.held, last.replacing, roots(stored(last))) == (None, False, both[:1])
+
+
+def test_a_member_that_has_not_followed_is_waited_for_first() -> None:
+    start = issue({}, leaves=POOLED)
+    found = issue(stored(start), members=[*following(start), POOLER], policy=REPLACE, leaves=POOLED)
+    second = issue(stored(found), members=[*following(found), POOLER], leaves=POOLED)
+    again = issue(stored(second), NOW + DAY, [*following(found), POOLER], leaves=POOLED)
+    assert (again.held, again.replacing) == (None, True)
+
+
 @pytest.mark.parametrize("step", [1, 2])
 def test_the_request_repeated_after_an_interruption_finishes_the_first(step: int) -> None:
     found = issue({})

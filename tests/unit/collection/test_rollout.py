@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Refused
+from ansible_collections.pgherd.postgres.plugins.module_utils.asking import NotDone
 from ansible_collections.pgherd.postgres.plugins.module_utils.names import path
+from ansible_collections.pgherd.postgres.plugins.module_utils.rollout import Stuck
 
 from .world import BAD, NAMESPACE, World
 
@@ -85,6 +87,66 @@ def test_taking_the_bad_image_back_repairs_only_what_is_broken(world: World, nam
     world.roll(world.declare(image=BAD))
     assert world.roll(world.declare()) == [f"replace {names[1]}"]
     assert world.last.done
+
+
+def test_a_pod_that_is_slow_to_end_is_deleted_once_and_waited_for(world: World, names: list[str]) -> None:
+    first, second, third = names
+    place = world.declare(**TEMPLATE)
+    world.lingering = {second: 3}
+    assert world.roll(place) == [f"replace {second}"]
+    assert world.last.waits == (f"{second} is terminating",)
+    world.settle()
+    assert world.roll(place) == []
+    world.settle()
+    assert world.roll(place) == [f"replace {third}", f"switchover {first} {second}", f"replace {first}"]
+    assert world.last.done and world.story.count(f"delete pods {second}") == 1
+
+
+def test_on_a_node_that_is_down_a_rollout_stops_and_says_which_pod_does_not_end(world: World, names: list[str]) -> None:
+    """The kubelet that would end it is gone; whoever knows that the node is off deletes the pod with force."""
+    first, second, third = names
+    world.lingering = {third: 1000}
+    place = world.declare(**TEMPLATE)
+    assert world.roll(place) == [f"replace {second}", f"replace {third}"]
+    for _attempt in range(3):
+        assert world.roll(place) == [] and not world.last.done
+        assert world.last.waits == (f"{third} is terminating",)
+    assert world.story.count(f"delete pods {third}") == 1 and world.leader == first
+    world.lingering[third] = 1
+    world.settle()
+    assert world.roll(place) == [f"switchover {first} {second}", f"replace {first}"]
+
+
+@pytest.mark.parametrize("change", [{"parameters": {"max_connections": 200}}, TEMPLATE])
+def test_a_request_has_as_long_as_it_is_given_and_is_followed_by_the_next_run(
+    world: World, names: list[str], change: dict[str, Any]
+) -> None:
+    place = world.declare(**change)
+    world.roll(place, most=2)
+    world.busy = True
+    with pytest.raises(NotDone, match=r"^after 0.2 s switchover \w+ is running still"):
+        world.step(place, limit=0.2)
+    story = list(world.story)
+    assert world.step(place).step is None, "it is waited for, and not asked for again"
+    assert world.story == story
+
+
+def test_a_restart_has_as_long_as_it_is_given(world: World) -> None:
+    place = world.declare(parameters={"max_connections": 200})
+    world.busy = True
+    with pytest.raises(NotDone, match=r"^after 0.2 s restart \w+ is running still"):
+        world.step(place, limit=0.2)
+
+
+def test_a_removal_has_as_long_as_it_is_given(world: World, names: list[str]) -> None:
+    place = world.declare(instances=sets(2))
+    (gone,) = set(names) - set(place.members)
+    world.leader = next(iter(place.members))
+    world.settle()
+    world.lingering = {gone: 1000}
+    world.roll(place, most=1)  # the settings
+    with pytest.raises(Stuck, match=f"^after 0.2 s pod {gone} is still there"):
+        world.step(place, limit=0.2)
 
 
 def claims(world: World) -> set[str]:

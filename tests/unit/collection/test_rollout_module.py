@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.pgherd.postgres.plugins.action import rollout as action
+from ansible_collections.pgherd.postgres.plugins.module_utils import rollout as steps
 from ansible_collections.pgherd.postgres.plugins.modules import rollout as module
 
 from .agents import call
@@ -83,6 +84,16 @@ def test_what_does_not_get_on_is_named(setting: Setting) -> None:
     assert "is not ready" in found["msg"] and found["waiting"]
 
 
+@pytest.mark.parametrize(("given", "seconds"), [({"step_timeout": 1}, 1), ({}, 0)])
+def test_a_step_that_was_begun_ends_within_its_own_time(
+    setting: Setting, given: dict[str, int], seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = list[float]()
+    monkeypatch.setattr(steps, "outcome", lambda book, sent, limit: limits.append(limit))
+    setting.place = setting.world.declare(parameters={"max_connections": 200})
+    assert setting.run(**given)["steps"][0]["kind"] == "restart" and limits == [seconds]
+
+
 def test_a_shutdown(setting: Setting) -> None:
     found = setting.run(check=True, shutdown=True)
     assert [each["kind"] for each in found["steps"]] == ["stop", "stop"] and found["write_seconds"] is None
@@ -136,9 +147,33 @@ def test_patience_ends_without_progress(clock: list[float]) -> None:
     assert found["failed"] and found["msg"].endswith("demo does not get on: x") and clock[0] < 100
 
 
+def test_only_waiting_is_sliced_and_a_step_has_all_the_time_that_there_is(clock: list[float]) -> None:
+    acting = Action([{"done": True, "steps": [], "changed": False}], wait_timeout=900)
+    acting.run()
+    assert (acting.asked[0]["wait_timeout"], acting.asked[0]["step_timeout"]) == (15, 900)
+
+
 def test_a_refused_configuration_is_not_waited_for_that_long(clock: list[float]) -> None:
     Action([{**STUCK, "refused": ["demo-a-0 refuses the configuration: no"]}], wait_timeout=3000).run()
     assert clock[0] < 100
+
+
+def test_a_pod_that_never_ends_ends_the_play_and_is_deleted_once(setting: Setting, clock: list[float]) -> None:
+    """Its node is down: no step is repeated, so that the time without progress runs."""
+    setting.place = setting.world.declare(temporary_size="96Mi")
+    first = min(name for name in setting.world.pods() if name != setting.world.leader)
+    setting.world.lingering = {first: 1000}
+
+    class Real(Action):
+        def answer(self, args: dict[str, Any]) -> dict[str, Any]:
+            found = setting.run()
+            setting.world.settle()
+            return found
+
+    found = Real([], wait_timeout=60).run()
+    assert found["failed"] and [each["members"] for each in found["steps"]] == [[first]]
+    assert f"{first} is terminating" in found["msg"] and clock[0] < 200
+    assert setting.world.story == [f"delete pods {first}"]
 
 
 def test_a_definite_no_ends_it_at_once(clock: list[float]) -> None:

@@ -145,6 +145,39 @@ def test_a_member_alone_is_interrupted_and_the_plan_says_so(shared: bool) -> Non
     assert found.steps[0].seconds == FIGURES["restart" if shared else "replace"]
 
 
+ENDING = {**DOWN, "terminating": True, "state": "terminating"}
+
+
+@pytest.mark.parametrize("why", [OLD, PENDING, {"resizing": "offline", "resized_by_start": True}, {**OLD, **PENDING}])
+@pytest.mark.parametrize("look", [cluster, single])
+def test_a_pod_that_is_being_deleted_gets_no_step_and_is_waited_for(why: dict[str, Any], look: Any) -> None:
+    changes = {**why, **ENDING, "told": False}
+    found = plan(look({"b": changes}, candidates=(C,)) if look is cluster else look(**changes))
+    assert (found.steps, found.done) == ((), False)
+    assert found.waits == (f"{B if look is cluster else A} is terminating",)
+
+
+def test_where_nobody_waits_for_it_a_pod_that_is_being_deleted_holds_nothing_up() -> None:
+    """Such as one of a node that is down, of a cluster of which nothing else is asked."""
+    assert plan(cluster({"b": ENDING}, candidates=(C,))).done
+
+
+def test_nobody_else_is_disturbed_while_a_pod_is_being_deleted() -> None:
+    found = plan(cluster({"a": OLD, "b": {**OLD, **ENDING}, "c": {**OLD, **DOWN}}, candidates=()))
+    assert said(found) == ["replace c", "switchover a b", "replace a"]
+    assert found.next is None and f"{B} is terminating" in found.waits
+
+
+def test_who_is_being_deleted_comes_back_and_can_be_handed_over_to() -> None:
+    look = Cluster("demo", (Member(A, **OLD), Member(B, **ENDING)), leader=A, last_leader=A)  # type: ignore[arg-type]
+    assert said(plan(look)) == ["switchover a b", "replace a"]
+
+
+def test_one_that_is_taken_out_is_removed_although_its_pod_does_not_end() -> None:
+    found = plan(cluster({"c": {**ENDING, "declared": False}}, candidates=(B,)))
+    assert found.next is not None and said(found) == ["remove c"]
+
+
 WAITS: dict[str, tuple[Cluster, str]] = {
     "a member that is down": (cluster({**ALL, "c": DOWN}), f"{C} is not ready (ImagePullBackOff)"),
     "a member that does not stream": (cluster({**ALL, "c": {"streaming": False}}), f"{C} does not stream"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.pgherd.postgres.plugins.action.pki import merged
-from ansible_collections.pgherd.postgres.plugins.module_utils import waiting, x509
+from ansible_collections.pgherd.postgres.plugins.module_utils import rotation, waiting, x509
 from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Refused, Scope
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError
 from ansible_collections.pgherd.postgres.plugins.module_utils.issuing import Authority, Policy
@@ -24,21 +25,24 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DECLARED = cluster()
 PODS = [each["pod"] for each in DECLARED["members"]]
 SECRETS = "/api/v1/namespaces/databases/secrets"
+POOLER = "demo-pgbouncer-7d9c-x"
 PLACE = "/api/v1/namespaces/databases/pods"
 
 
 class Members(Memory):
     """Pods that publish what is mounted once their kubelet was told to look; `stuck` ones never do."""
 
-    def __init__(self) -> None:
+    def __init__(self, declared: dict[str, Any] = DECLARED) -> None:
         super().__init__()
+        self.declared = declared
         self.stuck: set[str] = set()
         self.fail_at: int | None = None
         """The write, counted from now on, that the API refuses."""
 
     def start(self) -> None:
-        for pod in PODS:
-            labels = {**DECLARED["selector"], "pgherd.dev/instance": pod.removesuffix("-0")}
+        for pod in [*PODS, *((POOLER,) if self.declared["pooler"] else ())]:
+            instance = {"pgherd.dev/instance": pod.removesuffix("-0")}
+            labels = {**DECLARED["selector"], **({"pgherd.dev/role": "pgbouncer"} if pod == POOLER else instance)}
             self.objects[f"{PLACE}/{pod}"] = {
                 "apiVersion": "v1", "kind": "Pod",
                 "metadata": {
@@ -62,7 +66,9 @@ class Members(Memory):
 
     def _publish(self, pod: str) -> None:
         said = {}
-        for each in DECLARED["certificates"]:
+        if pod == POOLER:
+            return
+        for each in self.declared["certificates"]:
             if each["member"] in ("", pod):
                 data = {k: base64.b64decode(v) for k, v in self.secret(each["secret"]).items()}
                 roots = x509.valid_certificates(data["ca.crt"], NOW)
@@ -79,18 +85,21 @@ class Members(Memory):
 
     def roots(self) -> set[tuple[str, ...]]:
         """The different bundles that there are."""
-        bundles = (base64.b64decode(self.secret(each["secret"])["ca.crt"]) for each in DECLARED["certificates"])
+        bundles = (base64.b64decode(self.secret(each["secret"])["ca.crt"]) for each in self.declared["certificates"])
         return {tuple(x509.fingerprint(root) for root in x509.valid_certificates(each, NOW)) for each in bundles}
 
 
-def run(api: Members, renew: tuple[str, ...] = (), check: bool = False, **changes: Any) -> Result:
+def run(
+    api: Members, renew: tuple[str, ...] = (), check: bool = False, clock: Callable[[], datetime] = lambda: NOW,
+    seconds: float = 0.2, **changes: Any,
+) -> Result:  # fmt: skip
     policy = Policy(renew=frozenset(renew), overlap=timedelta(days=changes.pop("overlap", 0)))
     options = {
         "scope": Scope("databases", DECLARED["selector"]), "labels": DECLARED["labels"], "prefix": "pgherd.dev/",
-        "authority": Authority("demo-ca", "demo"), "authority_secret": "", "leaves": DECLARED["certificates"],
+        "authority": Authority("demo-ca", "demo"), "authority_secret": "", "leaves": api.declared["certificates"],
         "custom": [], "policy": policy,
     } | changes  # fmt: skip
-    return rotate(api, Wanted(**options), lambda: NOW, 0.2, check)
+    return rotate(api, Wanted(**options), clock, seconds, check)
 
 
 @pytest.fixture
@@ -149,6 +158,42 @@ def test_clients_are_given_their_time(api: Members) -> None:
     assert result.replacing and not result.waiting and "2026-01-08" in result.later
     (both,) = api.roots()
     assert len(both) == 2
+
+
+@pytest.fixture
+def passed(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that were slept away; nothing else takes time."""
+    slept = list[float]()
+    monkeypatch.setattr(rotation, "time", SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append))
+    return slept
+
+
+@pytest.mark.parametrize("seconds", [300.0, 40.0])
+def test_poolers_are_touched_and_have_their_time_before_the_old_authority_goes(
+    api: Members, passed: list[float], seconds: float
+) -> None:
+    pooled, clock = Members(cluster(pooler={"replicas": 1})), lambda: NOW + timedelta(seconds=sum(passed))
+    run(pooled)
+    pooled.start()
+    result = run(pooled, ("authority",), clock=clock, seconds=seconds)
+    assert "pgherd.dev/certificates-wanted" in pooled.objects[f"{PLACE}/{POOLER}"]["metadata"]["annotations"]
+    for _again in range(3 if seconds == 40 else 0):
+        assert result.waiting == ("poolers have until 00:02:30 UTC to use their new certificate",)
+        ((_, _),) = pooled.roots()
+        assert result.replacing
+        result = run(pooled, clock=clock, seconds=seconds)
+    ((_,),) = pooled.roots()
+    assert not result.waiting and not result.replacing and sum(passed) == 150
+
+
+def test_check_mode_waits_for_no_pooler(api: Members, passed: list[float]) -> None:
+    pooled, clock = Members(cluster(pooler={"replicas": 1})), lambda: NOW + timedelta(seconds=sum(passed))
+    run(pooled)
+    pooled.start()
+    run(pooled, ("authority",), clock=clock, seconds=1.0)
+    before = list(passed)
+    found = run(pooled, check=True, clock=clock, seconds=300.0)
+    assert found.replacing and not found.waiting and passed == before
 
 
 @pytest.mark.parametrize("write", range(0, 40, 3))

@@ -72,6 +72,22 @@ def test_clients_and_monitoring_are_who_was_declared_and_the_policy_can_be_left_
     assert "NetworkPolicy" not in {kind for kind, _ in objects(network_policy=False)}
 
 
+@pytest.mark.parametrize("prefix", ["pgherd.dev/", "postgres-operator.crunchydata.com/"])
+def test_the_clusters_own_poolers_reach_members_whoever_else_may(prefix: str) -> None:
+    clients = [{"ipBlock": {"cidr": "10.1.0.0/16"}}]
+    declared = {"label_prefix": prefix, "pooler": {"replicas": 1, "read_only_replicas": 1}}
+    made = objects(network_policy_clients=clients, **declared)
+    _, listed, poolers = made[("NetworkPolicy", "demo-members")]["spec"]["ingress"]
+    assert listed["from"] == clients and poolers["ports"] == listed["ports"]
+    pools = [made[("Deployment", name)]["spec"] for name in ("demo-pgbouncer", "demo-pgbouncer-ro")]
+    assert [each["podSelector"] for each in poolers["from"]] == [each["selector"] for each in pools]
+    member = made[("StatefulSet", "demo-instance1-23r5")]["spec"]["template"]["metadata"]["labels"]
+    for each in poolers["from"]:
+        assert not each["podSelector"]["matchLabels"].items() <= member.items()
+    everybody = objects(**declared)[("NetworkPolicy", "demo-members")]["spec"]["ingress"]
+    assert everybody[1:] == [{"ports": listed["ports"]}], "nobody has to be named"
+
+
 def test_a_pod_can_do_nothing_that_it_need_not() -> None:
     pod = objects()[("StatefulSet", "demo-instance1-23r5")]["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["fsGroup"] == 26

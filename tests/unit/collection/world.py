@@ -31,6 +31,10 @@ class World(Memory):
         """By pod: the parameters that its PostgreSQL was started with."""
         self.story: list[str] = []
         """What happened to members, in order."""
+        self.lingering: dict[str, int] = {}
+        """By pod: for how many settlements it stays when it is deleted, as on a node that is slow, or down."""
+        self.busy = False
+        """Requests are begun and do not end."""
         self.storage_class: dict[str, Any] = {"allowVolumeExpansion": True}
 
     # The play.
@@ -60,8 +64,8 @@ class World(Memory):
             self.settle()
         return done
 
-    def step(self, place: Place, shutdown: bool = False) -> Progress:
-        return advance(self, place, shutdown, 0.0, lambda steps: None)
+    def step(self, place: Place, shutdown: bool = False, limit: float = 60.0) -> Progress:
+        return advance(self, place, shutdown, 0.0, lambda steps: None, limit)
 
     # Everybody else.
 
@@ -80,20 +84,42 @@ class World(Memory):
                 **body,
                 "spec": {"replicas": self.objects.get(path, body)["spec"].get("replicas", 1), **body["spec"]},
             }
+        if method == "DELETE" and kind == "pods" and name in self.lingering:
+            self._terminate(name)
+            return {}
         found = super().request(method, path, body, query, content)
         if method == "PATCH" and name == "demo-ha-failover":
             self._answer(body["metadata"]["annotations"])
         if method == "PATCH" and kind == "statefulsets":
             self.settle()
         if method == "DELETE" and kind == "statefulsets":
-            self.objects.pop(self._pod(f"{name}-0"), None)
+            self._end(f"{name}-0")
         return found
+
+    def _end(self, pod: str) -> bool:
+        """Whether there was a pod, and it is not ending already."""
+        if pod in self.lingering:
+            return self._terminate(pod)
+        return self.objects.pop(self._pod(pod), None) is not None
+
+    def _terminate(self, pod: str) -> bool:
+        found = self.objects.get(self._pod(pod))
+        if found is None or "deletionTimestamp" in found["metadata"]:
+            return False
+        found["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        found["status"]["conditions"][0]["status"] = "False"
+        return True
 
     def pods(self) -> dict[str, dict[str, Any]]:
         return {each["metadata"]["name"]: each for each in self.objects.values() if each["kind"] == "Pod"}
 
     def settle(self) -> None:
         """Controllers, kubelets and agents have done what follows from the objects."""
+        for name, pod in self.pods().items():
+            if "deletionTimestamp" in pod["metadata"]:
+                self.lingering[name] -= 1
+                if self.lingering[name] <= 0:
+                    del self.lingering[name], self.objects[self._pod(name)]
         for each in [item for item in self.objects.values() if item["kind"] == "StatefulSet"]:
             self._control(each)
         ready = [name for name, pod in self.pods().items() if _ready(pod)]
@@ -108,7 +134,7 @@ class World(Memory):
         owner["status"] = {"observedGeneration": 0, "updateRevision": revision}
         where = self._pod(name)
         if owner["spec"].get("replicas", 1) == 0:
-            if self.objects.pop(where, None):
+            if self._end(name):
                 self.story.append(f"stop {name}")
         elif where not in self.objects:
             self._start(name, owner, revision)
@@ -162,6 +188,9 @@ class World(Memory):
         for name, text in requests.items():
             request = json.loads(text)
             self.story.append(f"{request['verb']} {request['member']}")
+            if self.busy:
+                book[name] = json.dumps({**request, "state": "running"})
+                continue
             if request["verb"] == "switchover":
                 self.running[self.leader] = self._parameters()  # it stops, and starts as a standby
                 self.leader = request["member"]
