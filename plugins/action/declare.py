@@ -14,6 +14,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.declaration import Invalid, declare
+from ..module_utils.masking import hidden
 
 MANIFEST = "postgres_cluster_manifest"
 
@@ -41,6 +42,8 @@ class ActionModule(ActionBase):
             )
             return result
         result.update(changed=False, cluster=cluster)
+        if hidden(cluster["configuration"]) != cluster["configuration"]:
+            result["_ansible_no_log"] = True  # what follows needs the secrets, nobody else does
         return result
 
     def _read_manifest(self, values: dict[str, Any], folder: str) -> None:
