@@ -105,26 +105,34 @@ def _survey(spec: Mapping[str, Any], asked: Any) -> dict[str, Any]:
 
 
 def _question(variable: str, option: Mapping[str, Any]) -> dict[str, Any]:
-    """A boolean is a choice of two words; what has no default may be left empty, which counts as not given."""
+    """A boolean is a choice of two words.
+
+    No question has a default of its own: AWX would send it for one that nobody answered, as an extra variable, which
+    wins over what the inventory says. It checks an empty default against the choices or the kind of number, and then
+    sends nothing; but of text the empty one would be sent, so there is none at all.
+    """
     choices = ["true", "false"] if option["type"] == "bool" else option.get("choices", [])
-    default = option.get("default", "")
-    if isinstance(default, bool):
-        default = str(default).lower()
-    elif not isinstance(default, (int, float)):
-        default = default or ""
-    number = option["type"] in ("int", "float")
+    kind = "multiplechoice" if choices else FORMS[option["type"]]
     return {
         "question_name": variable.removeprefix("postgres_").replace("_", " ").capitalize(),
-        "question_description": option["description"],
+        "question_description": f"{option['description']}{_unanswered(option)}",
         "required": option.get("required", False),
-        "type": "multiplechoice" if choices else FORMS[option["type"]],
+        "type": kind,
         "variable": variable,
         "min": 0,
-        "max": 2**31 - 1 if number else LONGEST,
-        "default": default,
+        "max": 2**31 - 1 if kind in ("integer", "float") else LONGEST,
+        **({} if kind in ("text", "textarea") else {"default": ""}),
         "choices": choices,
         "new_question": True,
     }
+
+
+def _unanswered(option: Mapping[str, Any]) -> str:
+    default = option.get("default")
+    if default in (None, "", [], {}):
+        return ""
+    said = default if isinstance(default, str) else json.dumps(default)
+    return f" Without an answer as the inventory says, or else {said}."
 
 
 def main() -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.declaration import Invalid, declare
+from ..module_utils.masking import hidden
 
 MANIFEST = "postgres_cluster_manifest"
 
@@ -30,7 +31,7 @@ class ActionModule(ActionBase):
         _validated, options = self.validate_argument_spec({"image_needed": {"type": "bool", "default": True}})
         try:
             values = evaluated(variables, self._templar.template)
-            self._read_manifest(values, str(variables.get("inventory_dir") or self._loader.get_basedir()))
+            self._read_manifest(values, variables.get("inventory_dir"))
             cluster = declare(values, host, options["image_needed"])
         except Invalid as error:
             listed = "\n  ".join(error.problems)
@@ -41,14 +42,19 @@ class ActionModule(ActionBase):
             )
             return result
         result.update(changed=False, cluster=cluster)
+        if hidden(cluster["configuration"]) != cluster["configuration"]:
+            result["_ansible_no_log"] = True  # what follows needs the secrets, nobody else does
         return result
 
-    def _read_manifest(self, values: dict[str, Any], folder: str) -> None:
+    def _read_manifest(self, values: dict[str, Any], inventory: Any) -> None:
         """The file that postgres_cluster_manifest names, in its place. Raises Invalid."""
         named = values.get(MANIFEST)
         if not named or not isinstance(named, str):
             return
-        path = Path(folder, named)
+        # AWX keeps the inventory apart from the project, and starts in the project; a playbook that is imported from
+        # the collection is beside nothing of the project.
+        folders = [str(inventory)] if inventory else []
+        path = manifest_file(named, [*folders, str(self._loader.get_basedir()), ""])
         try:
             text = Path(self._loader.get_real_file(str(path))).read_text()
             values[MANIFEST] = the_cluster(list(yaml.safe_load_all(text)))
@@ -56,6 +62,27 @@ class ActionModule(ActionBase):
             raise Invalid([f"{MANIFEST}={named}: {path} cannot be read: {' '.join(str(error).split())}"]) from None
         except ValueError as error:
             raise Invalid([f"{MANIFEST}={named}: {path} {error}"]) from None
+
+
+def manifest_file(named: str, folders: Sequence[str]) -> Path:
+    """The first of these that is there, relative to where Ansible was started. Raises Invalid, naming each."""
+    paths = list(dict.fromkeys(Path.cwd() / folder / named for folder in folders))
+    found = next((path for path in paths if _is_there(path)), None)
+    if found is None:
+        allowed = (
+            "a relative path must be one from the folder of the inventory or of the playbook, or from where Ansible "
+            "was started (in AWX the project)"
+        )
+        raise Invalid([f"{MANIFEST}={named}: there is no {' or '.join(map(str, paths))}; {allowed}"])
+    return found
+
+
+def _is_there(path: Path) -> bool:
+    """In a folder that may not be looked into nothing is."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def the_cluster(documents: list[Any]) -> dict[str, Any]:

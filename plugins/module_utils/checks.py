@@ -12,15 +12,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .masking import MASK, SECRET_NAME, hidden
+
 QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?")
 STORAGE = re.compile(r"(\d+(\.\d+)?)(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)")
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-_SECRET = re.compile(
-    r"pass(word(?!_enc|_type|\.type)|wd|phrase)|(?<!pull_)(?<!tls_)(?<!authority_)secret|token|credential|private|key$",
-    re.IGNORECASE,
-)
 _HOLDS_SECRET = re.compile(r"passw(or)?d|://[^/\s]*:[^/\s]*@", re.IGNORECASE)
-_MASK = "********"
 
 
 class Problems:
@@ -130,7 +127,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 def given(name: str, value: Any) -> str:
     """`name=value` for a person, without what may be a secret: problems are printed and logged."""
-    return f"{name}={_MASK if _SECRET.search(name) and value not in (None, '') else shown(value)}"
+    return f"{name}={MASK if SECRET_NAME.search(name) and value not in (None, '') else shown(value)}"
 
 
 def quantity(text: str) -> float:
@@ -153,10 +150,12 @@ def shown(value: Any) -> str:
 
 def _without_secrets(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _MASK if _SECRET.search(str(name)) else _without_secrets(each) for name, each in value.items()}
+        return {name: MASK if SECRET_NAME.search(str(name)) else _without_secrets(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_secrets(each) for each in value]
-    return _MASK if isinstance(value, str) and _HOLDS_SECRET.search(value) else value
+    if isinstance(value, str) and (_HOLDS_SECRET.search(value) or hidden(value) != value):
+        return MASK
+    return value
 
 
 def _number(value: Any) -> float | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from .apply import Outcome, Refused
 from .client import MERGE_PATCH, Api, ApiError
+from .masking import hidden, hidden_since
 from .names import FIELD_MANAGER, key_of, path_of
 from .synchronous import synchronous_problem
 from .timing import timing_problem
@@ -34,7 +35,7 @@ class Conflict:
 
     def __str__(self) -> str:
         before, ours, theirs = (
-            "nothing" if value is _MISSING else json.dumps(value)
+            "nothing" if value is _MISSING else json.dumps(shown(self.key, None, value)[1])
             for value in (self.before, self.inventory, self.cluster)
         )
         return f"{self.key}: was {before}, the inventory says {ours}, the cluster has {theirs}"
@@ -105,10 +106,17 @@ def _merged(inventory: Mapping[str, Any], live: Mapping[str, Any], prefer: str) 
 
 
 def configuration_changes(outcomes: Iterable[Outcome], name: str) -> list[dict[str, Any]]:
-    """Keys that changed in the configuration object `name`, with both values."""
+    """Keys that changed in the configuration object `name`, with both values as they may be shown."""
     found = [(each.before, each.after) for each in outcomes if each.name == name and each.action == "changed"]
     texts = [(annotated(before, CONFIG), annotated(after, CONFIG)) for before, after in found if before and after]
-    return [change for before, after in texts for change in changed_keys(before, after)]
+    changes = [change for before, after in texts for change in changed_keys(before, after)]
+    return [{"key": each["key"], **dict(zip(("before", "after"), shown(**each), strict=True))} for each in changes]
+
+
+def shown(key: str, before: Any, after: Any) -> tuple[Any, Any]:
+    """Two values of a key with dots between its levels, without secrets; its last level may say that it is one."""
+    name = key.rpartition(".")[2]
+    return hidden({name: before})[name], hidden_since({name: before}, {name: after})[name]
 
 
 def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[dict[str, Any]]:
@@ -131,5 +139,6 @@ def annotated(definition: Mapping[str, Any], annotation: str) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         kind, name = key_of(definition)
-        raise Refused(f"annotation {annotation} of {kind} {name} is not a dictionary in JSON; it begins {text[:40]!r}")
+        begins = repr(hidden(text)[:40])
+        raise Refused(f"annotation {annotation} of {kind} {name} is not a dictionary in JSON; it begins {begins}")
     return found

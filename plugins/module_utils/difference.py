@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-MASK = "********"
-MASK_CHANGED = "******** (changed)"
+from .masking import MASK, MASK_CHANGED, hidden, hidden_since
+
 # kubectl keeps a copy of the whole object in it, of a Secret's values too.
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 LATER = "(known after apply)"
+# Annotations in which the dynamic configuration is, as JSON.
+_CONFIGURATIONS = ("config", "config-applied")
 
 # Fields that the API server or a controller keeps; they say nothing about what was declared.
 _KEPT_BY_SERVER = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
@@ -56,15 +59,17 @@ def _join(path: str, name: str) -> str:
 
 
 def masked(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both versions without what the server keeps and, of a Secret, without its values.
+    """Both versions without what the server keeps and, of a Secret, without its values; of a dynamic configuration
+    without the secrets in it.
 
     Nothing derived from a value is shown either (no length, no hash): only whether it changed.
     """
     first, second = declared(before), declared(after)
     if "Secret" not in (first.get("kind"), second.get("kind")):
+        _mask_configurations(_annotations(first), _annotations(second))
         return first, second
     for version in (first, second):
-        annotations = (version.get("metadata") or {}).get("annotations") or {}
+        annotations = _annotations(version)
         if LAST_APPLIED in annotations:
             annotations[LAST_APPLIED] = MASK
     for field in ("data", "stringData"):
@@ -80,3 +85,34 @@ def _masked_value(name: str, value: Any, old: Mapping[str, Any]) -> str:
     if value == LATER:
         return LATER
     return MASK_CHANGED if name in old and old[name] != value else MASK
+
+
+def _annotations(version: Mapping[str, Any]) -> dict[str, Any]:
+    return (version.get("metadata") or {}).get("annotations") or {}
+
+
+def _mask_configurations(before: dict[str, Any], after: dict[str, Any]) -> None:
+    for name in _CONFIGURATIONS:
+        old, new = _read(before.get(name)), _read(after.get(name))
+        if name in after:
+            after[name] = _text(after[name], new, hidden_since(old, new))
+        if name in before:
+            before[name] = _text(before[name], old, hidden(old))
+    for found in (before, after):
+        if LAST_APPLIED in found and any(name in found for name in _CONFIGURATIONS):
+            found[LAST_APPLIED] = MASK
+
+
+def _read(text: Any) -> Any:
+    """What is no JSON is a text like any other."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return text
+
+
+def _text(given: Any, value: Any, shown: Any) -> Any:
+    """As it was given, unless something in it is hidden."""
+    if shown == value:
+        return given
+    return shown if isinstance(shown, str) else json.dumps(shown, sort_keys=True)

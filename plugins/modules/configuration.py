@@ -15,6 +15,8 @@ description:
     refused before anything is changed. Without O(merge) it only reads.
   - What is changed so is the cluster's, not the inventory's. The role keeps it, as long as the inventory does not
     change the same key as well; then C(postgres_configuration_conflict) decides.
+  - Secrets in it (C(ldapbindpasswd), C(radiussecrets), passwords in connection strings) are masked in whatever it
+    returns.
   - The agents put it in force within seconds. What only PostgreSQL itself refuses, they refuse; C(pgherd list) says so.
 extends_documentation_fragment:
   - pgherd.postgres.cluster
@@ -66,7 +68,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 configuration:
-  description: The dynamic configuration as it is now; in check mode as it would be.
+  description: The dynamic configuration as it is now; in check mode as it would be. Secrets in it are masked.
   type: dict
   returned: success
   sample: {ttl: 10, loop_wait: 3, postgresql: {parameters: {work_mem: 8MB}}}
@@ -85,6 +87,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Refused
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError, Unreachable, connect
 from ansible_collections.pgherd.postgres.plugins.module_utils.dynamic import change, changed_keys
+from ansible_collections.pgherd.postgres.plugins.module_utils.masking import hidden, hidden_since
 from ansible_collections.pgherd.postgres.plugins.module_utils.reporting import text
 
 OPTIONS = {
@@ -99,24 +102,25 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     where = (params["namespace"], params["cluster"], params["lock_kind"])
     outcome, before, after = change(connect(module), *where, params["merge"], module.check_mode)
-    result = {"changed": outcome.moved, "configuration": after, "changes": changed_keys(before, after)}
+    result = {"changed": outcome.moved, "configuration": hidden(after), "changes": changed_keys(before, after)}
     if module._diff and outcome.moved:
         header = f"{outcome.kind} {params['namespace']}/{outcome.name}"
         result["diff"] = {
             "before_header": f"{header} (before)",
             "after_header": f"{header} (changed)",
-            "before": text(before),
-            "after": text(after),
+            "before": text(hidden(before)),
+            "after": text(hidden_since(before, after)),
         }
     return result
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec={**AUTH_ARG_SPEC, **OPTIONS}, supports_check_mode=True)
+    invocation = {"module_args": hidden(module.params)}
     try:
-        module.exit_json(**run(module))
+        module.exit_json(invocation=invocation, **run(module))
     except (ApiError, Unreachable, Refused) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), invocation=invocation)
 
 
 if __name__ == "__main__":

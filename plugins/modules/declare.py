@@ -14,7 +14,8 @@ description:
   - Reads every variable of the host that begins with C(postgres_) and checks it. Unknown variables and fields, names
     that Kubernetes would not take, sizes without a unit, timing that cannot work and parameters that belong to the
     product are refused, each with the variable's name, what was given and what is allowed.
-  - C(postgres_cluster_manifest) may name a file with a PGO C(PostgresCluster), relative to the inventory's folder.
+  - C(postgres_cluster_manifest) may name a file with a PGO C(PostgresCluster). A relative path is looked for in the
+    inventory's folder, then in the playbook's, then where Ansible was started.
     Its fields become variables; one that pgherd has not is refused with its path.
   - Runs on the controller, asks no API and changes nothing.
 options:
@@ -51,7 +52,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 cluster:
-  description: The cluster with every default filled in, its members' names and the certificates that it needs.
+  description:
+    - The cluster with every default filled in, its members' names and the certificates that it needs.
+    - Censored in the output, but registered, where a secret is in its dynamic configuration.
   type: dict
   returned: success
 problems:

@@ -162,7 +162,9 @@ changes:
   returned: success
   sample: ["changed Service demo-ha: spec.ports[0].targetPort"]
 configuration:
-  description: Keys of the dynamic configuration that changed, with both values (null where there was or is none).
+  description:
+    - Keys of the dynamic configuration that changed, with both values (null where there was or is none).
+    - Secrets in them are masked.
   type: list
   elements: dict
   returned: when O(configuration) is set

@@ -24,6 +24,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 
+from ..module_utils.masking import hidden
+
 try:
     from kubernetes.config import kube_config  # once, before the workers are made
 except ImportError:
@@ -66,6 +68,9 @@ def execute(
             task_vars=task_vars,
             wrap_async=bool(action._task.async_val) and not action._connection.has_native_async,
         )
+        if "invocation" in found:
+            # Ansible masks options that are secrets; this hides those within an object.
+            found["invocation"] = hidden(found["invocation"])
         return found
     with _apart(str(action._loader.get_basedir())):
         return perform(module, args, bool(action._task.check_mode), bool(action._task.diff))

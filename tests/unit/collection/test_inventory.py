@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -114,3 +115,22 @@ def test_a_cluster_without_a_lock_and_one_without_pods_are_shown() -> None:
     (found,) = discover(api, [NAMESPACE], PREFIX)
     assert found.lease.leader == A and found.members == ()
     assert discover(Memory(), [NAMESPACE], PREFIX) == []
+
+
+def test_status_shows_the_members_of_a_discovered_cluster_that_nobody_declares(tmp_path: Path) -> None:
+    (tmp_path / "demo.pgherd.yml").write_text("plugin: pgherd.postgres.clusters\nnamespaces: [databases]\n")
+    (tmp_path / "status.yml").write_text("- ansible.builtin.import_playbook: pgherd.postgres.status\n")
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+
+    def members(*arguments: str) -> list[str]:
+        with served(labelled()) as variables:
+            shows = {**variables, "ANSIBLE_SHOW_CUSTOM_STATS": "1"}
+            command = [program, "-i", "demo.pgherd.yml", "status.yml", *arguments]
+            done = subprocess.run(command, cwd=tmp_path, env=shows, capture_output=True, text=True, timeout=120)
+        shown = re.search(r"^\s+RUN: (.*)", done.stdout, re.MULTILINE)
+        assert shown, done.stdout + done.stderr
+        return [each["name"] for each in json.loads(shown[1])["pgherd_status"]["demo"]["members"]]
+
+    assert members() == [A, B, C]
+    declares = {"postgres_instances": [{"name": "instance1", "storage": "1Gi", "members": ["demo-instance1-bbbb"]}]}
+    assert members("-e", json.dumps(declares)) == [B]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import itertools
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.pgherd.postgres.plugins.action.declare import the_cluster
+from ansible_collections.pgherd.postgres.plugins.action.declare import manifest_file, the_cluster
 from ansible_collections.pgherd.postgres.plugins.module_utils.checks import Problems
 from ansible_collections.pgherd.postgres.plugins.module_utils.declaration import DEFAULTS, KNOWN, Invalid, declare
 from ansible_collections.pgherd.postgres.plugins.module_utils.instance_sets import FIELDS as SET_FIELDS
@@ -19,6 +21,7 @@ from ansible_collections.pgherd.postgres.plugins.module_utils.manifest_fields im
 from ansible_collections.pgherd.postgres.plugins.module_utils.pooler import FIELDS as POOLER_FIELDS
 
 from .conftest import ROOT
+from .serving import environment
 
 FOLDER = Path(__file__).parent / "pgo"
 SMALLEST, RICH = (yaml.safe_load((FOLDER / f"{name}.yaml").read_text()) for name in ("smallest", "rich"))
@@ -364,3 +367,46 @@ def _outcome(field: Any) -> str:
         f" (but {', '.join(f'`{str(each).lower() if isinstance(each, bool) else each}`' for each in field.harmless)})"
     )
     return f"refused{harmless if field.harmless else ''}: {field.reason}"
+
+
+def test_a_file_is_looked_for_beside_inventory_and_playbook_and_in_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a job of AWX the inventory is the runner's own, and an imported playbook the collection's."""
+    folders = [tmp_path / name for name in ("inventory", "playbook", "project")]
+    for each in folders:
+        each.mkdir()
+    monkeypatch.chdir(folders[2])
+    places = [str(folders[0]), str(folders[1]), ""]
+    with pytest.raises(Invalid) as caught:
+        manifest_file("hippo.yaml", places)
+    (said,) = caught.value.problems
+    assert said.startswith("postgres_cluster_manifest=hippo.yaml: there is no ")
+    assert all(str(each / "hippo.yaml") in said for each in folders)
+    for each in reversed(folders):
+        (each / "hippo.yaml").touch()
+        assert manifest_file("hippo.yaml", places) == each / "hippo.yaml", "the first counts"
+    with pytest.raises(Invalid, match=f"there is no {tmp_path}/hippo.yaml;"):
+        manifest_file(f"{tmp_path}/hippo.yaml", places)
+
+
+def test_a_playbook_in_a_project_finds_its_manifest(tmp_path: Path) -> None:
+    """As AWX starts it: in the project, whose playbook imports the collection's."""
+    project, runner = tmp_path / "project", tmp_path / "runner"
+    (project / "manifests").mkdir(parents=True)
+    runner.mkdir()
+    (runner / "hosts").write_text("[postgres_clusters]\nhost postgres_cluster_manifest=manifests/hippo.yaml\n")
+    (project / "status.yml").write_text("- ansible.builtin.import_playbook: pgherd.postgres.status\n")
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+
+    def played() -> str:
+        command = [program, "-i", str(runner / "hosts"), "status.yml"]
+        done = subprocess.run(
+            command, cwd=project, env=environment("http://127.0.0.1:9"), capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    missing = played()
+    assert all(f"{folder}/manifests/hippo.yaml" in missing for folder in (runner, project))
+    (project / "manifests" / "hippo.yaml").write_text(yaml.safe_dump({**SMALLEST, "spec": {"no": 1}}))
+    assert "spec.no=1" in played(), "it was read"

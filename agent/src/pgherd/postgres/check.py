@@ -23,6 +23,8 @@ PLACE = re.compile(r' in file "[^"]*" line \d+')
 HBA = "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL ORDER BY 1"
 IDENT = "SELECT line_number, error FROM pg_ident_file_mappings WHERE error IS NOT NULL ORDER BY 1"
 IDENT_SINCE = 150000
+SECRET = re.compile(r"(?:ldapbindpasswd|radiussecrets)\s*=\s*")
+MASK = "********"
 
 
 def mistakes(output: str) -> list[str]:
@@ -68,5 +70,19 @@ async def rules(connection: Connection, hba: str, ident: str) -> list[str]:
         lines = text.splitlines()
         for row in await (await connection.execute(sql.encode())).fetchall():
             line = lines[row["line_number"] - 1] if 0 < row["line_number"] <= len(lines) else ""
-            result.append(f"{name}: {line!r}: {row['error']}")
+            result.append(f"{name}: {refused(line, row['error'])}")
     return result
+
+
+def refused(line: str, error: str) -> str:
+    """The line and PostgreSQL's words, for logs and annotations: of a line with a secret only what stands before it.
+
+    PostgreSQL ends some of its messages with the word that it did not understand, which may be a part of one.
+    """
+    secret = SECRET.search(line)
+    if secret is None:
+        return f"{line!r}: {error}"
+    message, colon, word = error.rpartition(": ")
+    if colon and word.strip('"') in line[secret.end() :]:
+        error = f"{message}: {MASK}"
+    return f"{line[: secret.end()] + MASK!r}: {error}"
