@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import static_settings, volume_growth
 from . import users as database_users
-from . import volume_growth
 from .apply import (
     APPLIED_KINDS,
     WAVES,
@@ -25,6 +25,7 @@ from .apply import (
     delete,
     in_parallel,
     observe,
+    read,
     surplus,
 )
 from .client import Api, ApiError
@@ -66,8 +67,10 @@ class Wanted:
 
 def converge(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
     """Everything that can be refused is looked at before the first write."""
-    _refuse_other_lock(api, wanted)
     objects = overlay(wanted.objects, wanted.patches)
+    in_parallel(
+        lambda refuse: refuse(), (lambda: _refuse_other_lock(api, wanted), lambda: _refuse_other_settings(api, objects))
+    )
     secrets = [{"kind": "Secret", "metadata": {"name": each["secret"], "namespace": wanted.namespace}}
                for each in wanted.users]  # fmt: skip
     live = observe(api, wanted.scope, wanted.kinds, [*objects, *wanted.create_once, *secrets])
@@ -108,6 +111,13 @@ def _made_once(api: Api, wanted: Wanted, definition: Mapping[str, Any], live: Li
     if found is not None and key_of(definition) == (CONFIGURATION_KINDS[wanted.lock_kind], wanted.configuration):
         return apply_configuration(api, definition, found, wanted.conflict, check)
     return create_once(api, definition, found, check)
+
+
+def _refuse_other_settings(api: Api, objects: Sequence[dict[str, Any]]) -> None:
+    """Found by its name: whoever changes the labels' prefix finds nothing by label."""
+    definition = static_settings.declared(objects)
+    if definition is not None and (found := list(static_settings.changes(definition, read(api, definition)))):
+        raise Refused(f"{' '.join(found)} Nothing was changed.")
 
 
 def _refuse_other_lock(api: Api, wanted: Wanted) -> None:
