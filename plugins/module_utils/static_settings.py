@@ -29,6 +29,10 @@ FIXED: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     "postgres_port": (("postgres", "port"), _ANEW),
     "postgres_rest_port": (("rest", "port"), _ANEW),
+    "postgres_label_prefix": (
+        ("label_prefix",),
+        f"{_ANEW}, when the labels of the volumes have been given the new prefix by hand",
+    ),
 }
 """Variable -> where it is in the file, and how to get another value all the same."""
 
