@@ -29,9 +29,9 @@ from .apply import (
     surplus,
 )
 from .client import Api, ApiError
-from .configuration import apply_configuration
+from .configuration import apply_configuration, refuse_conflict
 from .names import CONFIGURATION_KINDS, key_of, path
-from .overlay import overlay
+from .overlay import overlay, patched
 
 PODS_GONE_SECONDS = 120.0
 
@@ -61,12 +61,49 @@ class Wanted:
         return tuple(kind for kind in APPLIED_KINDS if kind != "Endpoints" or self.lock_kind == "Endpoints")
 
     @property
+    def configured(self) -> tuple[str, str | None]:
+        """Kind and name of the object with the dynamic configuration."""
+        return CONFIGURATION_KINDS[self.lock_kind], self.configuration
+
+    @property
     def scope(self) -> Scope:
         return Scope(self.namespace, self.selector, self.owned)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a call is about to bring together, after everything that can be refused without a write was looked at."""
+
+    objects: list[dict[str, Any]]
+    live: Live
+    gone: list[dict[str, Any]]
+    """What is ours and no longer declared."""
+
+
 def converge(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
-    """Everything that can be refused is looked at before the first write."""
+    """Raises Refused before the first write, or later with the API server's word on one object."""
+    found = _look(api, wanted)
+    outcomes = [_made_once(api, wanted, each, found.live, check) for each in wanted.create_once]
+    objects = [*found.objects, *_secrets(wanted, found.live, not check)]
+    outcomes += apply_all(api, objects, found.live, check)
+    return outcomes + [delete(api, each, check) for each in _last_wave_first(found.gone)]
+
+
+def verify(api: Api, wanted: Wanted) -> None:
+    """For whoever writes something else first. Raises what `converge` would, and what the API server says to patches.
+
+    What the roles render works; what patches say is anybody's, and only the API server knows what it takes. Rights are
+    asked for by `pki`, which comes next and names all that are missing: who may not look is not told of one here.
+    """
+    try:
+        found = _look(api, wanted)
+        apply_all(api, patched(found.objects, wanted.patches), found.live, check=True)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+
+
+def _look(api: Api, wanted: Wanted) -> Look:
     objects = overlay(wanted.objects, wanted.patches)
     in_parallel(
         lambda refuse: refuse(), (lambda: _refuse_other_lock(api, wanted), lambda: _refuse_other_settings(api, objects))
@@ -77,20 +114,21 @@ def converge(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
     names = {key_of(each) for each in [*objects, *wanted.create_once, *secrets]}
     names |= {("Secret", name) for name in wanted.keep}
     # The agents' memory, whatever labels somebody gave it.
-    kinds = (wanted.lock_kind, CONFIGURATION_KINDS[wanted.lock_kind])
-    names |= {(kind, name) for kind, name in zip(kinds, (wanted.lock, wanted.configuration), strict=True) if name}
+    names |= {(kind, name) for kind, name in ((wanted.lock_kind, wanted.lock), wanted.configured) if name}
     _refuse_volumes(api, objects, live)
+    _secrets(wanted, live, generate=False)
+    for each in wanted.create_once:
+        if key_of(each) == wanted.configured and key_of(each) in live:
+            refuse_conflict(each, live[key_of(each)], wanted.conflict)
     if wanted.keep_members:
         names |= _members(live, wanted.keep_members)
     gone = surplus(live, wanted.scope, names, wanted.purge)
     _protect_leader(live, (wanted.lock_kind, wanted.lock or ""), gone)
-    outcomes = list[Outcome]()
-    for each in wanted.create_once:
-        outcomes.append(_made_once(api, wanted, each, live, check))
-    known = {name: item for (kind, name), item in live.items() if kind == "Secret"}
-    objects += [database_users.secret(user, known.get(user["secret"]), not check) for user in wanted.users]
-    outcomes += apply_all(api, objects, live, check)
-    return outcomes + [delete(api, each, check) for each in _last_wave_first(gone)]
+    return Look(objects, live, gone)
+
+
+def _secrets(wanted: Wanted, live: Live, generate: bool) -> list[dict[str, Any]]:
+    return [database_users.secret(user, live.get(("Secret", user["secret"])), generate) for user in wanted.users]
 
 
 def _members(live: Live, label: str) -> set[tuple[str, str]]:
@@ -108,7 +146,7 @@ def _refuse_volumes(api: Api, objects: Sequence[dict[str, Any]], live: Live) -> 
 
 def _made_once(api: Api, wanted: Wanted, definition: Mapping[str, Any], live: Live, check: bool) -> Outcome:
     found = live.get(key_of(definition))
-    if found is not None and key_of(definition) == (CONFIGURATION_KINDS[wanted.lock_kind], wanted.configuration):
+    if found is not None and key_of(definition) == wanted.configured:
         return apply_configuration(api, definition, found, wanted.conflict, check)
     return create_once(api, definition, found, check)
 
