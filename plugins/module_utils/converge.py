@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import static_settings, volume_growth
+from . import leaving, static_settings, volume_growth
 from . import users as database_users
 from .apply import (
     APPLIED_KINDS,
@@ -121,7 +121,8 @@ def _look(api: Api, wanted: Wanted) -> Look:
         if key_of(each) == wanted.configured and key_of(each) in live:
             refuse_conflict(each, live[key_of(each)], wanted.conflict)
     if wanted.keep_members:
-        names |= _members(live, wanted.keep_members)
+        names |= leaving.kept(live, wanted.keep_members)
+        objects = leaving.with_rights(objects, live, wanted.scope, wanted.keep_members)
     gone = surplus(live, wanted.scope, names, wanted.purge)
     _protect_leader(live, (wanted.lock_kind, wanted.lock or ""), gone)
     return Look(objects, live, gone)
@@ -129,13 +130,6 @@ def _look(api: Api, wanted: Wanted) -> Look:
 
 def _secrets(wanted: Wanted, live: Live, generate: bool) -> list[dict[str, Any]]:
     return [database_users.secret(user, live.get(("Secret", user["secret"])), generate) for user in wanted.users]
-
-
-def _members(live: Live, label: str) -> set[tuple[str, str]]:
-    """Members that are there and what they need: a rollout removes them, in an order that disturbs nobody."""
-    names = {name for (kind, name), item in live.items()
-             if kind == "StatefulSet" and label in (item["metadata"].get("labels") or {})}  # fmt: skip
-    return {("StatefulSet", name) for name in names} | {("Secret", f"{name}-certs") for name in names}
 
 
 def _refuse_volumes(api: Api, objects: Sequence[dict[str, Any]], live: Live) -> None:
