@@ -74,12 +74,19 @@ class Scope:
         return bool(self.owned) and _has_labels(live, {**self.selector, **self.owned}) and _is_managed(live)
 
     def lost_label(self, live: Definition) -> bool:
-        """Ours all the same: somebody removed its label by hand."""
-        return not set(self.selector) & set(live["metadata"].get("labels") or {}) and _is_managed(live)
+        """Ours all the same: somebody removed its label by hand. One of another prefix has not lost it."""
+        labels = live["metadata"].get("labels") or {}
+        return not set(self.selector) & set(labels) and not _is_of_play(labels) and _is_managed(live)
 
 
 def _is_managed(live: Definition) -> bool:
     return FIELD_MANAGER in {entry.get("manager") for entry in live["metadata"].get("managedFields") or ()}
+
+
+def _is_of_play(labels: Mapping[str, str]) -> bool:
+    """Whether these are the labels of a cluster's object, by whatever prefix."""
+    prefixes = [name.removesuffix("cluster") for name in labels if name.endswith("/cluster")]
+    return any(labels.get(f"{prefix}applied-by") == "play" for prefix in prefixes)
 
 
 def _has_labels(live: Definition, labels: Mapping[str, str]) -> bool:

@@ -26,7 +26,9 @@ def wanted(cluster: Mapping[str, Any], extra: Sequence[str] = ()) -> list[dict[s
         form for service in ("primary", "replicas", "ha") for form in host_names(f"{name}-{service}", namespace, domain)
     ]
     pods = [form for member in cluster["members"] for form in _pod_names(cluster, member["pod"])]
-    wild = [f"*.{name}-pods.{namespace}.svc.{domain}", f"*.{name}-pods.{namespace}.svc"]
+    # A member that is no longer declared is dialled until it is gone, and it may lead. libpq takes a wildcard before
+    # the Service's bare name; OpenSSL's own rules want another dot behind it, so that the declared are named as well.
+    wild = [f"*.{form}" for form in host_names(f"{name}-pods", namespace, domain)]
     prefix = cluster["prefix"]
     server = {
         "kind": "server",

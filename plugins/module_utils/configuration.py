@@ -91,6 +91,11 @@ def apply_configuration(
     raise Refused(f"annotation {CONFIG} was written by others {ATTEMPTS} times in a row; run the play again")
 
 
+def refuse_conflict(definition: Mapping[str, Any], live: Mapping[str, Any], prefer: str) -> None:
+    """Raises Refused where `apply_configuration` would, and asks nobody."""
+    _merged(annotated(definition, CONFIG), live, prefer)
+
+
 def _merged(inventory: Mapping[str, Any], live: Mapping[str, Any], prefer: str) -> dict[str, Any]:
     merged, conflicts = merge(annotated(live, APPLIED), inventory, annotated(live, CONFIG), prefer)
     if conflicts and prefer == "fail":

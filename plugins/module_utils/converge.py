@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import leaving, static_settings, volume_growth
 from . import users as database_users
-from . import volume_growth
 from .apply import (
     APPLIED_KINDS,
     WAVES,
@@ -25,12 +25,13 @@ from .apply import (
     delete,
     in_parallel,
     observe,
+    read,
     surplus,
 )
 from .client import Api, ApiError
-from .configuration import apply_configuration
+from .configuration import apply_configuration, refuse_conflict
 from .names import CONFIGURATION_KINDS, key_of, path
-from .overlay import overlay
+from .overlay import overlay, patched
 
 PODS_GONE_SECONDS = 120.0
 WORKLOADS = frozenset({"Deployment", "StatefulSet"})
@@ -62,41 +63,75 @@ class Wanted:
         return tuple(kind for kind in APPLIED_KINDS if kind != "Endpoints" or self.lock_kind == "Endpoints")
 
     @property
+    def configured(self) -> tuple[str, str | None]:
+        """Kind and name of the object with the dynamic configuration."""
+        return CONFIGURATION_KINDS[self.lock_kind], self.configuration
+
+    @property
     def scope(self) -> Scope:
         return Scope(self.namespace, self.selector, self.owned)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a call is about to bring together, after everything that can be refused without a write was looked at."""
+
+    objects: list[dict[str, Any]]
+    live: Live
+    gone: list[dict[str, Any]]
+    """What is ours and no longer declared."""
+
+
 def converge(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
-    """Everything that can be refused is looked at before the first write."""
-    _refuse_other_lock(api, wanted)
+    """Raises Refused before the first write, or later with the API server's word on one object."""
+    found = _look(api, wanted)
+    outcomes = [_made_once(api, wanted, each, found.live, check) for each in wanted.create_once]
+    objects = [*found.objects, *_secrets(wanted, found.live, not check)]
+    outcomes += apply_all(api, objects, found.live, check)
+    return outcomes + [delete(api, each, check) for each in _last_wave_first(found.gone)]
+
+
+def verify(api: Api, wanted: Wanted) -> None:
+    """For whoever writes something else first. Raises what `converge` would, and what the API server says to patches.
+
+    What the roles render works; what patches say is anybody's, and only the API server knows what it takes. Rights are
+    asked for by `pki`, which comes next and names all that are missing: who may not look is not told of one here.
+    """
+    try:
+        found = _look(api, wanted)
+        apply_all(api, patched(found.objects, wanted.patches), found.live, check=True)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+
+
+def _look(api: Api, wanted: Wanted) -> Look:
     objects = overlay(wanted.objects, wanted.patches)
+    in_parallel(
+        lambda refuse: refuse(), (lambda: _refuse_other_lock(api, wanted), lambda: _refuse_other_settings(api, objects))
+    )
     secrets = [{"kind": "Secret", "metadata": {"name": each["secret"], "namespace": wanted.namespace}}
                for each in wanted.users]  # fmt: skip
     live = observe(api, wanted.scope, wanted.kinds, [*objects, *wanted.create_once, *secrets])
     names = {key_of(each) for each in [*objects, *wanted.create_once, *secrets]}
     names |= {("Secret", name) for name in wanted.keep}
     # The agents' memory, whatever labels somebody gave it.
-    kinds = (wanted.lock_kind, CONFIGURATION_KINDS[wanted.lock_kind])
-    names |= {(kind, name) for kind, name in zip(kinds, (wanted.lock, wanted.configuration), strict=True) if name}
+    names |= {(kind, name) for kind, name in ((wanted.lock_kind, wanted.lock), wanted.configured) if name}
     _refuse_volumes(api, objects, live)
+    _secrets(wanted, live, generate=False)
+    for each in wanted.create_once:
+        if key_of(each) == wanted.configured and key_of(each) in live:
+            refuse_conflict(each, live[key_of(each)], wanted.conflict)
     if wanted.keep_members:
-        names |= _members(live, wanted.keep_members)
+        names |= leaving.kept(live, wanted.keep_members)
+        objects = leaving.with_rights(objects, live, wanted.scope, wanted.keep_members)
     gone = surplus(live, wanted.scope, names, wanted.purge)
     _protect_leader(live, (wanted.lock_kind, wanted.lock or ""), gone)
-    outcomes = list[Outcome]()
-    for each in wanted.create_once:
-        outcomes.append(_made_once(api, wanted, each, live, check))
-    known = {name: item for (kind, name), item in live.items() if kind == "Secret"}
-    objects += [database_users.secret(user, known.get(user["secret"]), not check) for user in wanted.users]
-    outcomes += apply_all(api, objects, live, check)
-    return outcomes + [delete(api, each, check) for each in _last_wave_first(gone)]
+    return Look(objects, live, gone)
 
 
-def _members(live: Live, label: str) -> set[tuple[str, str]]:
-    """Members that are there and what they need: a rollout removes them, in an order that disturbs nobody."""
-    names = {name for (kind, name), item in live.items()
-             if kind == "StatefulSet" and label in (item["metadata"].get("labels") or {})}  # fmt: skip
-    return {("StatefulSet", name) for name in names} | {("Secret", f"{name}-certs") for name in names}
+def _secrets(wanted: Wanted, live: Live, generate: bool) -> list[dict[str, Any]]:
+    return [database_users.secret(user, live.get(("Secret", user["secret"])), generate) for user in wanted.users]
 
 
 def _refuse_volumes(api: Api, objects: Sequence[dict[str, Any]], live: Live) -> None:
@@ -107,9 +142,16 @@ def _refuse_volumes(api: Api, objects: Sequence[dict[str, Any]], live: Live) -> 
 
 def _made_once(api: Api, wanted: Wanted, definition: Mapping[str, Any], live: Live, check: bool) -> Outcome:
     found = live.get(key_of(definition))
-    if found is not None and key_of(definition) == (CONFIGURATION_KINDS[wanted.lock_kind], wanted.configuration):
+    if found is not None and key_of(definition) == wanted.configured:
         return apply_configuration(api, definition, found, wanted.conflict, check)
     return create_once(api, definition, found, check)
+
+
+def _refuse_other_settings(api: Api, objects: Sequence[dict[str, Any]]) -> None:
+    """Found by its name: whoever changes the labels' prefix finds nothing by label."""
+    definition = static_settings.declared(objects)
+    if definition is not None and (found := list(static_settings.changes(definition, read(api, definition)))):
+        raise Refused(f"{' '.join(found)} Nothing was changed.")
 
 
 def _refuse_other_lock(api: Api, wanted: Wanted) -> None:

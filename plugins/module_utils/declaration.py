@@ -54,7 +54,7 @@ DEFAULTS: Mapping[str, Any] = {
     "postgres_image_pull_policy": "IfNotPresent",
     "postgres_image_pull_secrets": [],
     "postgres_instances": [{"name": "instance1", "replicas": 1, "storage": "1Gi"}],
-    "postgres_label_prefix": "pgherd.dev/",
+    "postgres_label_prefix": "",
     "postgres_labels": {},
     "postgres_lock": "endpoints",
     "postgres_loop_wait": 3,

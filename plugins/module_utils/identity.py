@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .checks import Problems
-from .names import DNS_LABEL, DNS_NAME, DNS_RULE, LABEL_PREFIX, LOCK_KINDS, NAME_RULE, PGO_PREFIX, SERVICE_NAME
+from .names import DNS_LABEL, DNS_NAME, DNS_RULE, LABEL_PREFIX, LOCK_KINDS, NAME_RULE, PGO_PREFIX, PREFIX, SERVICE_NAME
 from .object_metadata import both
 
 
@@ -20,9 +20,10 @@ def identity(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
         problems.texts.append("postgres_namespace: is required; name a namespace that exists")
     namespace = values.get("postgres_namespace", "default")
     problems.pattern("postgres_namespace", namespace, DNS_LABEL, NAME_RULE)
+    given_prefix = values["postgres_label_prefix"]
     prefix = problems.pattern(
         "postgres_label_prefix",
-        values["postgres_label_prefix"],
+        PREFIX if given_prefix == "" else given_prefix,
         LABEL_PREFIX,
         "must be a DNS name followed by a slash, such as pgherd.dev/",
     )

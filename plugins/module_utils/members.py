@@ -9,14 +9,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-try:
-    import yaml
-except ImportError:  # kubernetes needs PyYAML too, and its absence is reported in its name
-    yaml = None  # type: ignore[assignment]
-
 from .client import Api, ApiError
 from .lease import Lease
 from .names import path
+from .static_settings import static_settings
 
 PUBLISHED = "status"
 """Annotation of a member's pod, Patroni's name for the same."""
@@ -67,9 +63,5 @@ def declared_tags(api: Api, namespace: str, cluster: str) -> dict[str, Any]:
         if error.status not in (403, 404):
             raise
         return {}
-    try:
-        settings = yaml.safe_load((found.get("data") or {}).get("pgherd.yaml") or "")
-    except yaml.YAMLError:
-        return {}
-    tags = settings.get("tags") if isinstance(settings, dict) else None
+    tags = static_settings(found).get("tags")
     return tags if isinstance(tags, dict) else {}

@@ -22,11 +22,7 @@ def overlay(objects: Sequence[Mapping[str, Any]], patches: Sequence[Mapping[str,
     """
     result = [dict(each) for each in objects]
     for patch in patches:
-        chosen = [
-            index
-            for index, each in enumerate(result)
-            if each["kind"] == patch["kind"] and patch.get("name") in (None, each["metadata"]["name"])
-        ]
+        chosen = [index for index, each in enumerate(result) if _is_meant(each, patch)]
         if not chosen:
             known = sorted(f"{each['kind']} {each['metadata']['name']}" for each in objects)
             wanted = f"{patch['kind']} {patch.get('name') or '(any)'}"
@@ -34,6 +30,15 @@ def overlay(objects: Sequence[Mapping[str, Any]], patches: Sequence[Mapping[str,
         for index in chosen:
             result[index] = merged(result[index], patch["merge"])
     return result
+
+
+def patched(objects: Sequence[dict[str, Any]], patches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the objects that any of the patches changes."""
+    return [each for each in objects if any(_is_meant(each, patch) for patch in patches)]
+
+
+def _is_meant(each: Mapping[str, Any], patch: Mapping[str, Any]) -> bool:
+    return bool(each["kind"] == patch["kind"] and patch.get("name") in (None, each["metadata"]["name"]))
 
 
 def merged(value: Any, change: Any, field: str = "") -> Any:

@@ -117,6 +117,12 @@ options:
       - Without it they are pruned like everything else, except the leader, whose removal is refused.
     type: str
     default: ""
+  verify:
+    description:
+      - Only look whether this could be done, and fail with what stands in the way, before something else of the cluster
+        is written. Objects that O(patches) change are tried by the API's dry run. Nothing is changed.
+    type: bool
+    default: false
   purge:
     description: Whether volumes that are no longer declared are deleted, with their data.
     type: bool
@@ -184,7 +190,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Refused
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError, Unreachable, connect
 from ansible_collections.pgherd.postgres.plugins.module_utils.configuration import configuration_changes
-from ansible_collections.pgherd.postgres.plugins.module_utils.converge import Wanted, converge, remove
+from ansible_collections.pgherd.postgres.plugins.module_utils.converge import Wanted, converge, remove, verify
 from ansible_collections.pgherd.postgres.plugins.module_utils.readiness import situation
 from ansible_collections.pgherd.postgres.plugins.module_utils.reporting import report
 
@@ -215,13 +221,16 @@ READINESS = {
     "poolers": {"type": "list", "elements": "str", "default": []},
     "label_prefix": {"type": "str", "default": "pgherd.dev/"},
 }
-OPTIONS = {**AUTH_ARG_SPEC, **WANTED, **READINESS}
+OPTIONS = {**AUTH_ARG_SPEC, **WANTED, **READINESS, "verify": {"type": "bool", "default": False}}
 
 
 def run(module: Any) -> dict[str, Any]:
     params = module.params
     wanted = Wanted(**{name: params[name] for name in WANTED if name != "state"})
     api = connect(module)
+    if params["verify"]:
+        verify(api, wanted)
+        return report([], wanted.namespace, module._diff)
     bring = remove if params["state"] == "absent" else converge
     outcomes = bring(api, wanted, module.check_mode)
     result = report(outcomes, wanted.namespace, module._diff)
@@ -238,7 +247,10 @@ def perform(module: Any) -> None:
     try:
         module.exit_json(**run(module))
     except (ApiError, Unreachable, Refused, ValueError) as error:
-        module.fail_json(msg=str(error))
+        text = str(error)
+        if module.params["verify"] and not text.endswith("Nothing was changed."):
+            text = f"{text.rstrip('.')}. Nothing was changed."
+        module.fail_json(msg=text)
 
 
 def main() -> None:
