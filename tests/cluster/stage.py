@@ -122,8 +122,8 @@ class Stage:
 
     def names(self) -> set[tuple[str, str]]:
         """Kind and name of every object that bears the cluster's label, whoever made it."""
-        kinds = "endpoints,endpointslices,sa,roles,rolebindings,secrets,configmaps,services,pvc,statefulsets,pdb,netpol,pods"
-        items = self.cluster.get(kinds, "-l", "pgherd.dev/cluster=demo")["items"]
+        kinds = "endpoints,sa,roles,rolebindings,secrets,configmaps,services,pvc,statefulsets,pdb,netpol,pods"
+        items = self.cluster.get(f"{kinds},endpointslices", "-l", "pgherd.dev/cluster=demo")["items"]
         return {(item["kind"], item["metadata"]["name"]) for item in items}
 
     def node(self, pod: str) -> str:
