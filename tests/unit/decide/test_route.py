@@ -32,6 +32,13 @@ def test_the_former_leaders_route_is_left_while_the_next_one_promotes(since: flo
     assert wanted(holds(TAKEN, since), (OLD,), NOW) == route
 
 
+@pytest.mark.parametrize(("server", "route"), [(standby(), ()), (stopped(), (OWN,)), (primary(promoting=True), (OWN,))])
+def test_who_was_the_leader_and_is_again_takes_no_clients_before_it_is_promoted(server: Any, route: Any) -> None:
+    """It may start as a standby first, to be promoted."""
+    again = msgspec.structs.replace(holds(TAKEN), server=server)
+    assert wanted(again, (OWN,), NOW) == route
+
+
 @pytest.mark.parametrize(
     ("server", "route"),
     [

@@ -22,9 +22,10 @@ def wanted(view: View, seen: tuple[str, ...], now: float) -> tuple[str, ...]:
     The holder's word alone brings clients anywhere; who is a standby now takes itself out.
     """
     known = view.knowledge
-    if known.record is not None and holds(known, now):
-        if known.record.address == view.address:
-            return (view.address,)
-        return seen if now - known.held_from < UNPUBLISHED else ()
     standby = view.server.process is Process.RUNNING and not view.server.primary
-    return tuple(address for address in seen if address != view.address) if standby else seen
+    left = tuple(address for address in seen if address != view.address) if standby else seen
+    if known.record is None or not holds(known, now):
+        return left
+    if known.record.address == view.address:
+        return (view.address,)
+    return left if now - known.held_from < UNPUBLISHED else ()
