@@ -272,11 +272,6 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "a wall clock that stepped forward is not noticed",
-        ("S1", "S4"),
-        (Patch("runtime/agent.py", "Agent._heartbeat", "now - offset > self.state.configuration.margin", "False"),),
-    ),
-    Mutant(
         "phase Failed is taken for a death",
         ("S1",),
         (
@@ -325,11 +320,6 @@ MUTANTS = (
         "lag is not compared",
         ("S2",),
         (Patch(ELECTION, "unfit", "    lag = record.optime - position.lsn\n", "    lag = 0\n"),),
-    ),
-    Mutant(
-        "a second initialiser: who does not answer is taken for empty",
-        ("S7",),
-        (Patch(ELECTION, "found_cluster", "    if missing:\n        return", "    if False:\n        return"),),
     ),
     Mutant(
         "a promotion that was sent is recalled without a kill",
