@@ -149,9 +149,9 @@ MUTANTS = (
             ),
             Patch(
                 HOLDER,
-                "primary",
-                "if view.health and not view.health.alive and view.health.checked >= renewed_at(view.knowledge):",
-                "if False:",
+                "failing",
+                "if health is None or health.alive or health.checked < renewed_at(view.knowledge):",
+                "if True:",
             ),
         ),
     ),

@@ -113,6 +113,14 @@ def healthy(view: View) -> bool:
     return health is not None and health.alive and health.checked >= renewed_at(view.knowledge)
 
 
+def failing(view: View, actions: tuple[Action, ...], now: float) -> Decision | None:
+    """Instead of a renewal, when PostgreSQL was found not to work since the last one (S4)."""
+    health = view.health
+    if health is None or health.alive or health.checked < renewed_at(view.knowledge):
+        return None
+    return Decision(actions, Reason("unhealthy", f"not renewed: {health.reason}"), now + 0.25)
+
+
 def primary(view: View, record: Lease, now: float) -> Decision:
     """Writable: publish, renew, keep."""
     held, server = view.knowledge.held, view.server
@@ -157,8 +165,8 @@ def primary(view: View, record: Lease, now: float) -> Decision:
         keep = (*keep, Prove())
     if plan.expects:
         keep = (*keep, PollPeers())
-    if view.health and not view.health.alive and view.health.checked >= renewed_at(view.knowledge):
-        return Decision(keep, Reason("unhealthy", f"not renewed: {view.health.reason}"), now + 0.25)
+    if (sick := failing(view, keep, now)) is not None:
+        return sick
     wake = soon(view, now) if sound and not plan.expects else now + 0.25
     return Decision((*write, *keep), leads(view, better), min([wake, *synchronous.patience_ends(view, record, now)]))
 
@@ -286,8 +294,8 @@ def promote(view: View, record: Lease, now: float) -> Decision:
 
 def unread(view: View, record: Lease, why: str, now: float) -> Decision:
     """A standby leader that cannot know whom to follow: it serves reads, as long as it proves that it does (S4)."""
-    if view.health and not view.health.alive and view.health.checked >= renewed_at(view.knowledge):
-        return Decision((), Reason("unhealthy", f"not renewed: {view.health.reason}"), now + 0.25)
+    if (sick := failing(view, (), now)) is not None:
+        return sick
     keep = renewal(view, record, now, healthy(view))
     return Decision(keep, Reason("configuration-stale", why), soon(view, now) if healthy(view) else now + 0.25)
 

@@ -30,7 +30,7 @@ from pgherd.model.actions import (
     Stop,
     WriteLease,
 )
-from pgherd.model.knowledge import WriteKind, renewed_at
+from pgherd.model.knowledge import WriteKind
 from pgherd.model.lease import Holder, Lease
 from pgherd.model.server import Data, Process
 from pgherd.model.standby import REMOTE, StandbyCluster
@@ -259,7 +259,7 @@ def renewed(
     view: View, record: Lease, wanted: StandbyCluster, found: Found, actions: tuple[Action, ...], now: float
 ) -> Decision:
     """Published: renewed while PostgreSQL proves that it answers (S4)."""
-    held, health = view.knowledge.held, view.health
+    held = view.knowledge.held
     assert held is not None
     sound = holder.healthy(view)
     write = holder.renewal(view, record, now, sound)
@@ -270,8 +270,8 @@ def renewed(
         write = (WriteLease(WriteKind.RENEW, msgspec.structs.replace(new, pause=True) if pausing else new),)
     if pausing:
         return Decision((*write, *actions), Reason("pausing", "recording the pause in the lease"), now + 0.2)
-    if health is not None and not health.alive and health.checked >= renewed_at(view.knowledge):
-        return Decision(actions, Reason("unhealthy", f"not renewed: {health.reason}"), now + 0.25)
+    if (sick := holder.failing(view, actions, now)) is not None:
+        return sick
     wake = holder.soon(view, now) if sound else now + 0.25
     return Decision((*write, *actions), said(view, wanted, found), wake)
 
