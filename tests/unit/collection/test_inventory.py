@@ -120,12 +120,12 @@ def test_a_cluster_without_a_lock_and_one_without_pods_are_shown() -> None:
 def test_status_shows_the_members_of_a_discovered_cluster_that_nobody_declares(tmp_path: Path) -> None:
     (tmp_path / "demo.pgherd.yml").write_text("plugin: pgherd.postgres.clusters\nnamespaces: [databases]\n")
     (tmp_path / "status.yml").write_text("- ansible.builtin.import_playbook: pgherd.postgres.status\n")
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    program = (sys.executable, "-m", "ansible", "playbook")
 
     def members(*arguments: str) -> list[str]:
         with served(labelled()) as variables:
             shows = {**variables, "ANSIBLE_SHOW_CUSTOM_STATS": "1"}
-            command = [program, "-i", "demo.pgherd.yml", "status.yml", *arguments]
+            command = [*program, "-i", "demo.pgherd.yml", "status.yml", *arguments]
             done = subprocess.run(command, cwd=tmp_path, env=shows, capture_output=True, text=True, timeout=120)
         shown = re.search(r"^\s+RUN: (.*)", done.stdout, re.MULTILINE)
         assert shown, done.stdout + done.stderr

@@ -397,10 +397,10 @@ def test_a_playbook_in_a_project_finds_its_manifest(tmp_path: Path) -> None:
     runner.mkdir()
     (runner / "hosts").write_text("[postgres_clusters]\nhost postgres_cluster_manifest=manifests/hippo.yaml\n")
     (project / "status.yml").write_text("- ansible.builtin.import_playbook: pgherd.postgres.status\n")
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    program = (sys.executable, "-m", "ansible", "playbook")
 
     def played() -> str:
-        command = [program, "-i", str(runner / "hosts"), "status.yml"]
+        command = [*program, "-i", str(runner / "hosts"), "status.yml"]
         done = subprocess.run(
             command, cwd=project, env=environment("http://127.0.0.1:9"), capture_output=True, text=True, check=False
         )
