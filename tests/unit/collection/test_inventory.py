@@ -120,7 +120,7 @@ def test_a_cluster_without_a_lock_and_one_without_pods_are_shown() -> None:
 def test_status_shows_the_members_of_a_discovered_cluster_that_nobody_declares(tmp_path: Path) -> None:
     (tmp_path / "demo.pgherd.yml").write_text("plugin: pgherd.postgres.clusters\nnamespaces: [databases]\n")
     (tmp_path / "status.yml").write_text("- ansible.builtin.import_playbook: pgherd.postgres.status\n")
-    program = (sys.executable, "-m", "ansible", "playbook")
+    program = (sys.executable, "-m", "ansible.cli.playbook")
 
     def members(*arguments: str) -> list[str]:
         with served(labelled()) as variables:

@@ -397,7 +397,7 @@ def test_a_playbook_in_a_project_finds_its_manifest(tmp_path: Path) -> None:
     runner.mkdir()
     (runner / "hosts").write_text("[postgres_clusters]\nhost postgres_cluster_manifest=manifests/hippo.yaml\n")
     (project / "status.yml").write_text("- ansible.builtin.import_playbook: pgherd.postgres.status\n")
-    program = (sys.executable, "-m", "ansible", "playbook")
+    program = (sys.executable, "-m", "ansible.cli.playbook")
 
     def played() -> str:
         command = [*program, "-i", str(runner / "hosts"), "status.yml"]
