@@ -170,9 +170,9 @@ def plan(view: View, record: Lease, now: float) -> Plan:
     """The next step; from any state, so that an interrupted change goes on wherever it was left."""
     # While a write may still succeed, its set may be the one that elects: the setting holds both (S3).
     pending = view.writing or bool(view.knowledge.unanswered)
-    if not view.configuration.commits_wait and record.sync is not None and not view.configuration_read:
-        return Plan(record.sync, None)  # its end was not asked for: nobody could read what was
     if not view.configuration.commits_wait:
+        if record.sync is not None and not view.configuration_read:
+            return Plan(record.sync, None)  # its end was not asked for: nobody could read what was
         return Plan(None, None if pending or record.sync is not None else ALONE)
     wanted = target(view, record, now)
     before = record.sync or Synchronous("on", standby(view.member, view.server.incarnation))
