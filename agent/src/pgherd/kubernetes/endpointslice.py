@@ -7,30 +7,23 @@ not even look at, while it is renewed (kubernetes/route.py).
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 from lightkube.resources.discovery_v1 import EndpointSlice
 
-from pgherd.kubernetes.annotated import PORT_NAME, Kind, target
-from pgherd.kubernetes.route import MANAGED_BY, MANAGER
+from pgherd.kubernetes.annotated import Kind, target
+from pgherd.kubernetes.route import MANAGED_BY, MANAGER, addresses, fields
 from pgherd.model.lease import Lease
 
 HEADLESS = "service.kubernetes.io/headless"
 
 
 def _address(item: EndpointSlice) -> str | None:
-    addresses = itertools.chain.from_iterable(endpoint.addresses or () for endpoint in item.endpoints or ())
-    return next(iter(addresses), None)
+    return next(iter(addresses(item)), None)
 
 
 def _routing(record: Lease, namespace: str, port: int) -> dict[str, Any]:
-    ports = [{"name": PORT_NAME, "port": port, "protocol": "TCP"}]
-    if record.address is None:
-        return {"endpoints": [], "ports": ports}
-    ready = {"ready": True, "serving": True, "terminating": False}
-    endpoint = {"addresses": [record.address], "conditions": ready, "targetRef": target(record, namespace)}
-    return {"endpoints": [endpoint], "ports": ports}
+    return fields(record.address, target(record, namespace), port)
 
 
 def _frame(service: str) -> dict[str, Any]:

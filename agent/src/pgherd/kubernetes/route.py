@@ -25,11 +25,22 @@ MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "pgherd"
 
 
+def addresses(item: EndpointSlice) -> tuple[str, ...]:
+    return tuple(itertools.chain.from_iterable(endpoint.addresses or () for endpoint in item.endpoints or ()))
+
+
+def fields(address: str | None, pod: Mapping[str, Any], port: int) -> dict[str, Any]:
+    """What a slice says when it has this address, of this pod, or none."""
+    ready = {"ready": True, "serving": True, "terminating": False}
+    endpoint = {"addresses": [address], "conditions": ready, "targetRef": dict(pod)}
+    ports = [{"name": PORT_NAME, "port": port, "protocol": "TCP"}]
+    return {"endpoints": [] if address is None else [endpoint], "ports": ports}
+
+
 def route_seen(item: EndpointSlice | None) -> RouteSeen:
     if item is None or item.metadata is None:
         return RouteSeen()
-    addresses = itertools.chain.from_iterable(endpoint.addresses or () for endpoint in item.endpoints or ())
-    return RouteSeen(item.metadata.resourceVersion or "", tuple(addresses))
+    return RouteSeen(item.metadata.resourceVersion or "", addresses(item))
 
 
 class SliceRoute:
@@ -52,19 +63,12 @@ class SliceRoute:
         return route_seen(await self._object.read(limit))
 
     async def write(self, route: Route | None, version: str, limit: float) -> RouteSeen:
-        ports = [{"name": PORT_NAME, "port": self._port, "protocol": "TCP"}]
-        fields = {"endpoints": [self._endpoint(route)] if route else [], "ports": ports}
+        pod = {"kind": "Pod", "namespace": self._namespace, "name": route.member, "uid": route.uid} if route else {}
+        said = fields(route.address if route else None, pod, self._port)
         if version:
-            return route_seen(await self._object.patch({"metadata": {"resourceVersion": version}, **fields}, limit))
-        metadata = {"name": self._name, "labels": self._labels}
-        return route_seen(
-            await self._object.create({"metadata": metadata, "addressType": self._family, **fields}, limit)
-        )
-
-    def _endpoint(self, route: Route) -> dict[str, Any]:
-        pod = {"kind": "Pod", "namespace": self._namespace, "name": route.member, "uid": route.uid}
-        ready = {"ready": True, "serving": True, "terminating": False}
-        return {"addresses": [route.address], "conditions": ready, "targetRef": pod}
+            return route_seen(await self._object.patch({"metadata": {"resourceVersion": version}, **said}, limit))
+        made = {"metadata": {"name": self._name, "labels": self._labels}, "addressType": self._family, **said}
+        return route_seen(await self._object.create(made, limit))
 
     async def follow(self) -> AsyncIterator[RouteSeen]:
         async for item in follow(self._object, lambda: self.SILENCE, self._report):
