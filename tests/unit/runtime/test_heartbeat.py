@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.runtime.stand_ins import FREE, Bench, Clock, FakePostgres, reached
+from tests.unit.runtime.stand_ins import FREE, Bench, Clock, FakePostgres, reached, running
 
 from pgherd.decide import decide
 from pgherd.model import knowledge as k
@@ -50,12 +49,9 @@ class Stage(Bench):
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     made = Stage(tmp_path)
-    task = asyncio.create_task(made.agent._heartbeat())
-    await reached(lambda: made.fence.beats > 0)
-    yield made
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    async with running(made.agent._heartbeat()):
+        await reached(lambda: made.fence.beats > 0)
+        yield made
 
 
 async def test_a_wall_clock_that_went_forward_at_once_costs_the_lease(stage: Stage) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.runtime.stand_ins import Bench, Clock, reached
+from tests.unit.runtime.stand_ins import Bench, Clock, reached, running
 
 from pgherd.kubernetes.memory import MemoryRequests
 from pgherd.kubernetes.store import Conflict, RequestsSeen
@@ -44,12 +43,8 @@ class Stage_(Bench):
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage_]:
     made = Stage_(tmp_path)
-    tasks = [asyncio.create_task(made.requests.watch()), asyncio.create_task(made.requests.run())]
-    yield made
-    for task in tasks:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    async with running(made.requests.watch(), made.requests.run()):
+        yield made
 
 
 async def test_a_request_is_due_until_it_is_finished(stage: Stage_) -> None:

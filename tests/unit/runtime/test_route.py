@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.runtime.stand_ins import Bench
+from tests.unit.runtime.stand_ins import Bench, running
 
 from pgherd.kubernetes.memory import MemoryRoute
 from pgherd.kubernetes.store import Conflict, RouteSeen, Unanswered
@@ -64,12 +63,8 @@ class Stage(Bench):
 async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     monkeypatch.setattr(routes, "RETRY", 0.0)
     made = Stage(tmp_path)
-    tasks = [asyncio.create_task(made.routing.watch()), asyncio.create_task(made.routing.run())]
-    yield made
-    for task in tasks:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    async with running(made.routing.watch(), made.routing.run()):
+        yield made
 
 
 async def settled(stage: Stage, addresses: tuple[str, ...]) -> None:
