@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from tests.simulation.fence import STEP
+from tests.simulation.fence import LOOK, STEP
 from tests.simulation.pods import Lie
 from tests.simulation.world import API
 
@@ -53,7 +53,7 @@ def _resume(container: Container, length: float, noticed: bool) -> None:
     clock.stood_still(length, wall=not noticed)
     container.frozen, container.awake = False, clock()
     latest = clock.when(fence.deadline) + 2 * STEP if fence.deadline > 0 else 0.0
-    container.exempt_until = min(latest, world.now + 2 * STEP) if noticed else latest
+    container.exempt_until = min(latest, world.now + STEP + LOOK) if noticed else latest
     container.exempt_until = max(container.exempt_until, world.now + STEP)
     fence.look_at(fence.deadline)
     if noticed:

@@ -1,7 +1,8 @@
 """PID 1 of a simulated container: the mapping, the deadline, the killing pass, and agents that hang.
 
 The rules are those of pgherd.fence.loop (level-triggered, at risk while armed or started writable); what it kills is
-modelled. It takes up to STEP to notice anything, and nothing at all while its node is frozen.
+modelled. It takes up to STEP to notice anything, up to LOOK for a step of the wall clock, and notices nothing at all
+while its node is frozen.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pgherd.fence.loop import LEAST_MARGIN
+from pgherd.fence.loop import LEAST_MARGIN, WATCH
 from pgherd.model.knowledge import Attempt
 from pgherd.model.synchronous import ALONE, Rule
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tests.simulation.member import Container
 
 STEP = 0.05
+LOOK = WATCH / 1000
 SILENCE = 5.0
 
 
@@ -102,7 +104,8 @@ class Fence:
         """The wall clock, against the boot-time clock; noticed with the next look."""
         if seconds > max(LEAST_MARGIN, self.lease_end - self.deadline):
             self.void = self.armings
-            self.look_at(self.container.clock())
+            world = self.container.world
+            world.after(world.between(0, LOOK), self.enforce)
 
     def kill(self) -> None:
         """A killing pass that ends empty."""

@@ -1,7 +1,8 @@
 """The loop that owns agent, PostgreSQL and deadline. It runs from the container's start to its end.
 
-Level-triggered: every step (at most STEP milliseconds apart) looks at the mapping anew, so a
-late start, a withdrawn deadline or a thawed agent is caught whenever it shows. Nothing in a step waits for others.
+Level-triggered: every step looks at the mapping anew, so a late start, a withdrawn deadline or a thawed agent is
+caught whenever it shows. Between steps it sleeps until the deadline, a child's end or its agent's word, and never
+longer than WATCH (QUIET where nothing may write): a wake-up costs more than a step. Nothing in a step waits for others.
 """
 
 # pathlib stays out: every module costs the fence memory.
@@ -20,7 +21,12 @@ from pgherd.fence.postgres import Postgres
 from pgherd.model.clocks import distance
 from pgherd.model.mapping import Mapping, boottime, create
 
+WATCH = 200
+"""Milliseconds between looks while something may write: how late a step of the wall clock is noticed."""
+QUIET = 500
+"""The same where nothing may; less than STALL."""
 STEP = 50
+"""The same while no agent runs."""
 HASTE = 10
 """Milliseconds between passes while something that must die still lives."""
 REAP_EVERY = 1.0
@@ -73,7 +79,7 @@ class Fence:
         self._poll.register(wake_read, select.POLLIN)
         while self.terminating is None or not self._finished():
             self._listen()
-            ready = {fd for fd, _ in self._poll.poll(HASTE if self._killing else STEP)}
+            ready = {fd for fd, _ in self._poll.poll(self.patience(boottime()))}
             if wake_read in ready:
                 os.read(wake_read, 4096)
             self.step(bool(ready))
@@ -83,6 +89,17 @@ class Fence:
     def deadline(self) -> float:
         """Boot time after which nothing may write; 0 when what was armed last counts no more."""
         return self.mapping.deadline if self.mapping.armings > self._void else 0.0
+
+    def patience(self, now: float) -> int:
+        """Milliseconds until the next look if nothing happens before."""
+        if self._killing:
+            return HASTE
+        if self.agent.pid is None:
+            return STEP
+        if self._nothing_writes() and self.deadline <= now:
+            return QUIET
+        left = self.deadline - now
+        return min(WATCH, int(left * 1000) + 1) if left > 0 else WATCH
 
     def _listen(self) -> None:
         """Wait for the present agent's requests, and for nothing that is closed."""
@@ -97,7 +114,7 @@ class Fence:
     def step(self, something_happened: bool = True) -> None:
         """One look at everything. The deadline comes before requests: an overdue fence starts nothing.
 
-        Twenty steps a second for ever: where nothing happened and nothing is at risk, a step is a few comparisons.
+        Some steps a second for ever: where nothing happened and nothing is at risk, a step is a few comparisons.
         """
         now = boottime()
         if now - self._last_step > STALL:

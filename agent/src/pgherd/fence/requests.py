@@ -1,4 +1,7 @@
-"""What the agent may ask of the fence. Each request is answered once; `kill` after an empty killing pass."""
+"""What the agent may ask of the fence. Each request is answered once; `kill` after an empty killing pass.
+
+`look` asks nothing: it ends the fence's sleep after the mapping was made stricter, and has no answer.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ def answer(fence: Fence, request: dict[str, Any]) -> None:
     """Carry out one request and reply."""
     verb = request.get("verb", "")
     fds: tuple[int, ...] = ()
+    if verb == "look":
+        return
     try:
         if verb == "kill":
             fence.kill_for(request["id"])

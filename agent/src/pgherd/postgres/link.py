@@ -6,6 +6,7 @@ Opened once when the agent starts, closed with the process. The fence outlives i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -74,14 +75,18 @@ class FenceLink:
 
         `lease_end` is for the fence's account of a kill.
         """
-        if deadline > 0:
-            self._memory.arm(deadline, lease_end)
-        else:
+        if deadline <= 0:
             self.withdraw()
+            return
+        later = boottime() < self._memory.deadline <= deadline
+        self._memory.arm(deadline, lease_end)
+        if not later:
+            self._wake()
 
     def withdraw(self) -> None:
         """Take the permission back: what still runs on an armed holder is killed at once."""
         self._memory.withdraw()
+        self._wake()
 
     def pause(self) -> None:
         """Disarm: only after a confirmed record of the own lease with the pause set."""
@@ -115,6 +120,11 @@ class FenceLink:
 
     def attempts(self) -> tuple[Attempt, ...]:
         return tuple(msgspec.convert(attempt, Attempt) for attempt in self._memory.attempts())
+
+    def _wake(self) -> None:
+        """The fence sleeps until the deadline that it saw last: an earlier one must not wait for that (S4)."""
+        with contextlib.suppress(OSError):  # its next look, in a fraction of a second, finds it all the same
+            self._socket.send(b'{"verb": "look"}')
 
     # Requests.
 
