@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import yaml
 
-from benchmarks.failover import contenders, cost, faults, image, objects, runs, store, table
+from benchmarks.failover import contenders, cost, faults, image, neighbours, objects, runs, store, table
 from benchmarks.failover.contenders import Contender, cluster
 from benchmarks.failover.stage import Client, prepare
 from pgherd_lab import __version__, containers
@@ -101,13 +101,15 @@ class Comparison:
         self.connect(contender)
 
     def calm(self, but: str) -> None:
-        """The others whole as well, so that their recovery does not disturb; not waited for without end."""
+        """The others whole as well, so that their recovery does not disturb; not waited for without end. Their renewals
+        do not, either."""
         for name, client in self.clients.items():
             if name != but:
                 try:
                     prepare(client)
                 except (Failed, LabError, OSError):
                     self.renew(name)
+        neighbours.turn(self.contenders.values(), but)
 
     def run(self, fault: str, name: str) -> list[store.Run]:
         client = self.clients[name]

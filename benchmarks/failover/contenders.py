@@ -61,6 +61,10 @@ class Contender(Protocol):
     def settings(self) -> str:
         """For the table: what its settings are."""
 
+    @property
+    def renews_route(self) -> bool:
+        """Whether each renewal of its lock changes the slice that clients are routed by."""
+
     def deploy(self) -> None:
         """Make everything; returns when the objects exist, whatever the members do."""
 
@@ -119,6 +123,7 @@ class Pgherd:
     service: str = "app-ha"
     label: str = "pgherd.dev/cluster=app,pgherd.dev/data=postgres"
     settings: str = "defaults (ttl 10, loop_wait 3, retry_timeout 3)"
+    renews_route: bool = False
 
     @property
     def namespace(self) -> str:
@@ -170,6 +175,7 @@ class Patroni:
     settings: str = "defaults (ttl 30, loop_wait 10, retry_timeout 10)"
     service: str = patroni.SCOPE
     label: str = ",".join(f"{key}={value}" for key, value in patroni.LABELS.items())
+    renews_route: bool = True
 
     @property
     def namespace(self) -> str:

@@ -1,0 +1,41 @@
+"""Contenders that wait for their turn must not slow the one that is measured down.
+
+kube-proxy rests a second after each change of a slice, whoever's it is. Patroni's Endpoints carry lock and route, so
+each of its renewals is such a change, also for the route of a cluster beside it. Slices with the label below are
+another proxy's business: kube-proxy does not look at them. Everything else of a contender goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from benchmarks.failover.contenders import Contender, cluster, read
+from pgherd_lab.demo.console import output, wait
+
+LABEL = "service.kubernetes.io/service-proxy-name"
+"""https://kubernetes.io/docs/reference/labels-annotations-taints/#servicekubernetesioservice-proxy-name"""
+LIMIT = 30.0
+"""Seconds that the controller has to copy the label into the slice; it does so with a renewal at the latest."""
+
+
+def turn(contenders: Iterable[Contender], name: str) -> None:
+    """`name`'s route is kube-proxy's business, no other's that renewals change is."""
+    for contender in contenders:
+        if contender.renews_route:
+            hide(contender, contender.name != name)
+
+
+def hide(contender: Contender, hidden: bool) -> None:
+    """Returns when the slice says so. Raises Failed."""
+    change = f"{LABEL}=none" if hidden else f"{LABEL}-"
+    command = (*cluster(contender).kubectl, "label", "--overwrite", "endpoints", contender.service, change)
+    output(command, limit=30)
+    wait(f"the route of {contender.name} to be {'hidden' if hidden else 'seen'}", lambda: _is(contender, hidden), LIMIT)
+
+
+def _is(contender: Contender, hidden: bool) -> bool | None:
+    """None while some slice says otherwise."""
+    selector = f"kubernetes.io/service-name={contender.service}"
+    path = f"/apis/discovery.k8s.io/v1/namespaces/{contender.namespace}/endpointslices?labelSelector={selector}"
+    slices = read(path)["items"]
+    return (bool(slices) and all((LABEL in each["metadata"]["labels"]) == hidden for each in slices)) or None
