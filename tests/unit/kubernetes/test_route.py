@@ -12,7 +12,9 @@ ROUTE = Route("10.0.0.1", "demo-0", "u1")
 
 
 def route(server: Server, address: str = "10.0.0.1") -> SliceRoute:
-    return SliceRoute(server.client(), "demo-ha", {"pgherd.dev/cluster": "demo"}, address, 5432, lambda text: None)
+    return SliceRoute(
+        server.client(), server.client(), "demo-ha", {"pgherd.dev/cluster": "demo"}, address, 5432, lambda text: None
+    )
 
 
 async def test_a_change_is_one_compare_and_swap() -> None:

@@ -34,7 +34,8 @@ def open_config(mode: str, client: AsyncClient, name: str, report: Report) -> An
 def open_stores(
     settings: Settings, identity: Identity, lock_silence: Callable[[], float], report: Callable[[], Report]
 ) -> Stores:
-    """Two clients: one for reads and watches, one for the lease's writes and the reads that resolve them.
+    """Two clients: one for reads, watches and what has time, one for the writes of lease and route and the reads that
+    resolve them.
 
     `report` makes a reporter for each object that is followed: what they say differs, and is said once.
     """
@@ -44,7 +45,7 @@ def open_stores(
     port = settings.postgres.port
     return Stores(
         lock=AnnotatedLock(reads, writes, KINDS[mode], settings.lock, labels, port, lock_silence, report()),
-        route=SliceRoute(reads, settings.lock, labels, identity.address, port, report()),
+        route=SliceRoute(reads, writes, settings.lock, labels, identity.address, port, report()),
         config=open_config(mode, reads, settings.config, report()),
         pods=ClusterPods(reads, settings.cluster, settings.label_prefix, report()),
         secrets=NamedSecrets(reads, report),

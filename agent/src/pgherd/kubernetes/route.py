@@ -44,32 +44,34 @@ def route_seen(item: EndpointSlice | None) -> RouteSeen:
 
 
 class SliceRoute:
-    """RouteStore."""
+    """RouteStore. `writes` is the lease's client: its connection is open, and the lease was written just before."""
 
     SILENCE = 60.0
     """Seconds without a change after which the object is read again."""
 
     def __init__(
-        self, client: AsyncClient, service: str, labels: Mapping[str, str], address: str, port: int, report: Report
-    ) -> None:
+        self, reads: AsyncClient, writes: AsyncClient, service: str, labels: Mapping[str, str], address: str, port: int,
+        report: Report,
+    ) -> None:  # fmt: skip
         """`address`: of this pod, whose kind all pods' addresses have; a slice has those of one kind only."""
         self._family = "IPv6" if ":" in address else "IPv4"
         self._name = f"{service}-route" + ("-ipv6" if self._family == "IPv6" else "")
         self._labels = {**labels, SERVICE: service, MANAGED_BY: MANAGER}
-        self._namespace, self._port, self._report = str(client.namespace), port, report
-        self._object = OneObject(client, EndpointSlice, "endpointslice", self._name)
+        self._namespace, self._port, self._report = str(writes.namespace), port, report
+        self._reads = OneObject(reads, EndpointSlice, "endpointslice", self._name)
+        self._writes = OneObject(writes, EndpointSlice, "endpointslice", self._name)
 
     async def read(self, limit: float) -> RouteSeen:
-        return route_seen(await self._object.read(limit))
+        return route_seen(await self._writes.read(limit))
 
     async def write(self, route: Route | None, version: str, limit: float) -> RouteSeen:
         pod = {"kind": "Pod", "namespace": self._namespace, "name": route.member, "uid": route.uid} if route else {}
         said = fields(route.address if route else None, pod, self._port)
         if version:
-            return route_seen(await self._object.patch({"metadata": {"resourceVersion": version}, **said}, limit))
+            return route_seen(await self._writes.patch({"metadata": {"resourceVersion": version}, **said}, limit))
         made = {"metadata": {"name": self._name, "labels": self._labels}, "addressType": self._family, **said}
-        return route_seen(await self._object.create(made, limit))
+        return route_seen(await self._writes.create(made, limit))
 
     async def follow(self) -> AsyncIterator[RouteSeen]:
-        async for item in follow(self._object, lambda: self.SILENCE, self._report):
+        async for item in follow(self._reads, lambda: self.SILENCE, self._report):
             yield route_seen(item)

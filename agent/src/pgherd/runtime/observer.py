@@ -11,7 +11,10 @@ from pgherd.runtime.state import State
 from pgherd.runtime.waiting import Bell
 
 CALM = 1.0
-"""Seconds between two looks while nothing is expected."""
+"""Seconds between two looks where commits may wait for a standby that is gone."""
+SERENE = 3.0
+"""The same where nothing is expected and nobody waits; a shorter `loop_wait` counts instead. Each renewal of the lease
+and each question of a peer is a look, too."""
 TENSE = 0.15
 """The same while something is: a task, a start, a lease without a holder."""
 
@@ -43,7 +46,10 @@ class Observer:
         open_lease = record is None or record.free or record.handover is not None
         held = state.knowledge.held is not None
         expired = record is not None and self._clock() > (k.expires if held else k.takeable_at)(state.knowledge)
-        return TENSE if state.task or starting or open_lease or expired or state.terminating else CALM
+        if state.task or starting or open_lease or expired or state.terminating:
+            return TENSE
+        waits = held and state.configuration.synchronous
+        return CALM if waits else max(CALM, min(SERENE, state.configuration.loop_wait))
 
     async def run(self) -> None:
         while True:
