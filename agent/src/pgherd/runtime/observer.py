@@ -40,7 +40,8 @@ class Observer:
         if self._clock() - self._observed > age:
             await self.observe()
 
-    def _interval(self) -> float:
+    def interval(self) -> float:
+        """Seconds until the next look, if nothing rings before."""
         state, record = self._state, self._state.knowledge.record
         starting = state.server is None or state.server.process in (Process.STARTING, Process.STOPPING)
         open_lease = record is None or record.free or record.handover is not None
@@ -54,7 +55,7 @@ class Observer:
     async def run(self) -> None:
         while True:
             await self.observe()
-            await self._state.look.wait(self._interval())
+            await self._state.look.wait(self.interval())
 
 
 class Prober:
