@@ -42,7 +42,8 @@ class ActionModule(ActionBase):
             )
             return result
         result.update(changed=False, cluster=cluster)
-        if hidden(cluster["configuration"]) != cluster["configuration"]:
+        shown = [cluster["configuration"], cluster["bootstrap"]]
+        if hidden(shown) != shown:
             result["_ansible_no_log"] = True  # what follows needs the secrets, nobody else does
         return result
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -19,6 +20,13 @@ REFUSED_SECONDS = 30
 """A configuration that a member still refuses after this will not be taken."""
 
 display = Display()
+
+
+def again(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> str:
+    """The restart that was done in vain; empty when there was none."""
+    done = [(each["members"], each["reason"]) for each in before if each["kind"] == "restart"]
+    vain = [each for each in now if each["kind"] == "restart" and (each["members"], each["reason"]) in done]
+    return "; ".join(f"{', '.join(each['members'])} was restarted ({each['reason']})" for each in vain)
 
 
 class ActionModule(ActionBase):
@@ -37,6 +45,9 @@ class ActionModule(ActionBase):
             found = execute(self, rollout, {**args, "wait_timeout": min(SLICE_SECONDS, left)}, task_vars)
             if self._task.check_mode:
                 return {**result, **found}
+            if vain := again(steps, found.get("steps") or ()):
+                msg = f"{name}: {vain}, which it was in this run already, and still waits. Its agent's log says more."
+                return {**result, **found, "failed": True, "msg": msg, "steps": steps, "changed": True}
             if found.get("steps"):
                 moved = time.monotonic()
                 steps += [{**each, "order": len(steps) + 1} for each in found["steps"]]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import leaving, static_settings, volume_growth
+from . import leaving, other_labels, static_settings, volume_growth
 from . import users as database_users
 from .apply import (
     APPLIED_KINDS,
@@ -200,7 +200,13 @@ def _last_wave_first(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def remove(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
-    """Delete the cluster: what makes pods first and until they are gone, then the rest; volumes only when purged."""
+    """Delete the cluster: what makes pods first and until they are gone, then the rest; volumes only when purged.
+
+    Raises Refused, before anything is deleted, where the cluster is there with another prefix or another kind of lock.
+    """
+    _refuse_other_lock(api, wanted)
+    if word := other_labels.of_cluster(api, wanted.namespace, wanted.selector, wanted.lock_kind):
+        raise Refused(f"{word}. Nothing was deleted.")
     live = observe(api, wanted.scope, wanted.kinds)
     workloads = [item for (kind, dummy), item in sorted(live.items()) if kind in WORKLOADS]
     outcomes = in_parallel(lambda item: delete(api, item, check), workloads)

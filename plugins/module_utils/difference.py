@@ -67,6 +67,7 @@ def masked(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) ->
     first, second = declared(before), declared(after)
     if "Secret" not in (first.get("kind"), second.get("kind")):
         _mask_configurations(_annotations(first), _annotations(second))
+        _mask_texts(first, second)
         return first, second
     for version in (first, second):
         annotations = _annotations(version)
@@ -101,6 +102,16 @@ def _mask_configurations(before: dict[str, Any], after: dict[str, Any]) -> None:
     for found in (before, after):
         if LAST_APPLIED in found and any(name in found for name in _CONFIGURATIONS):
             found[LAST_APPLIED] = MASK
+
+
+def _mask_texts(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Of a ConfigMap: a command that somebody declared may name a password."""
+    old, new = before.get("data"), after.get("data")
+    if after.get("kind", before.get("kind")) == "ConfigMap":
+        if isinstance(new, dict):
+            after["data"] = hidden_since(old if isinstance(old, dict) else {}, new)
+        if isinstance(old, dict):
+            before["data"] = hidden(old)
 
 
 def _read(text: Any) -> Any:

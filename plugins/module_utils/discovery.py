@@ -58,7 +58,7 @@ def _members(
     mine = [pod for pod in pods if (pod["metadata"]["namespace"], _cluster(pod, prefix)) == (namespace, cluster)]
     for pod in sorted(mine, key=lambda each: str(each["metadata"]["name"])):
         name = pod["metadata"]["name"]
-        member = {**member_of(name, pod, lease.leader, prefix), **details(name, pod, lease)}
+        member = {**member_of(name, pod, lease.leader, prefix), **details(name, pod, lease, prefix)}
         # PGO's label for the same.
         yield {**member, "role": "primary" if member["role"] == "master" else member["role"]}
 

@@ -56,6 +56,8 @@ class Policy:
     overlap: timedelta = timedelta(0)
     renew: frozenset[str] = frozenset()
     """Kinds to make anew although they are good."""
+    since: str = "pgherd.dev/authority-since"
+    """Annotation of a Secret while an authority is replaced: which new one clients find in its `ca.crt`, since when."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,9 @@ def issue(
         return Issue(tuple(_unknown(authority, leaves, live, metadata, problem or "")), bool(members))
     roots = [*valid_certificates(signer.certificate, now)[:1]]
     roots += [each for each in known if each not in roots]
-    olds = [pair for pair in pairs.values() if _of_another(pair, signer, roots)]
-    due = born(signer.certificate) + policy.overlap
+    olds = [pair for pair in pairs.values() if _of_another(pair, signer, roots, now)]
+    since = _since(signer, leaves, live, policy, now)
+    due = since + policy.overlap
     ready = not olds or (now >= due and _all_trust(members, fingerprint(signer.certificate), leaves))
     made = {each["secret"]: _leaf(each, pairs[each["secret"]], signer, ready, policy, now, generate) for each in leaves}
     held = None
@@ -153,6 +156,9 @@ def issue(
         held = _poolers_due(made, leaves, members, now)
         roots = roots if held else roots[:1]
     result = [_authority(authority, signer, roots, problem, metadata, live)]
+    if len(roots) > 1:
+        note = f"{fingerprint(signer.certificate)} {since.isoformat()}"
+        metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), policy.since: note}}
     result += [_issued(each, *made[each["secret"]], roots, metadata, live) for each in leaves]
     later = f"the new authority signs from {due:%Y-%m-%d %H:%M} UTC on, when clients have had their time"
     return Issue(tuple(result), len(roots) > 1, later if olds and now < due else "", held)
@@ -169,6 +175,29 @@ def _known_roots(
     return list(dict.fromkeys(found))
 
 
+def _since(
+    signer: Pair, leaves: Sequence[Mapping[str, Any]], live: Mapping[str, Mapping[str, Any]], policy: Policy,
+    now: datetime,
+) -> datetime:  # fmt: skip
+    """When clients could first find the signer in every `ca.crt`: one that was brought along may be years old."""
+    return max((_noted(live[each["secret"]], signer, policy, now) for each in leaves if each["secret"] in live),
+               default=now)  # fmt: skip
+
+
+def _noted(secret: Mapping[str, Any], signer: Pair, policy: Policy, now: datetime) -> datetime:
+    root = fingerprint(signer.certificate)
+    said, _space, when = ((secret.get("metadata") or {}).get("annotations") or {}).get(policy.since, "").partition(" ")
+    try:
+        noted = datetime.fromisoformat(when) if said == root else None
+    except ValueError:
+        noted = None
+    if noted is not None and noted.tzinfo is not None:
+        return noted
+    # Without a note it has been there for long, or it comes now.
+    there = {fingerprint(each) for each in valid_certificates(value_of(secret, "ca.crt"), now)}
+    return born(signer.certificate) if root in there else now
+
+
 def _replacing(pairs: Any, authority: Pair, known: Sequence[bytes]) -> bool:
     """A request is not a second one while the first is being carried out."""
     return any(fingerprint(each) != fingerprint(authority.certificate) for each in known) or any(
@@ -176,9 +205,14 @@ def _replacing(pairs: Any, authority: Pair, known: Sequence[bytes]) -> bool:
     )
 
 
-def _of_another(pair: Pair | None, signer: Pair, roots: Sequence[bytes]) -> bool:
+def _of_no_use(pair: Pair | None, now: datetime) -> bool:
+    """Nobody can work with it: to wait for the right moment helps nobody."""
+    return pair is None or bool(unusable(pair)) or expires(pair.certificate) <= now
+
+
+def _of_another(pair: Pair | None, signer: Pair, roots: Sequence[bytes], now: datetime) -> bool:
     """Works, by another authority that is still trusted: it stays until the members are ready."""
-    if pair is None or unusable(pair) or signed_by(pair.certificate, signer.certificate):
+    if pair is None or _of_no_use(pair, now) or signed_by(pair.certificate, signer.certificate):
         return False
     return any(signed_by(pair.certificate, root) for root in roots[1:])
 
@@ -206,7 +240,7 @@ def _leaf(
 ) -> Made:  # fmt: skip
     leaf: Leaf = leaf_of(options)
     reason = leaf_problem(pair, signer, leaf, now) or (ASKED if options["kind"] in policy.renew else "")
-    if not reason or (not ready and not unusable(pair)):
+    if not reason or (not ready and not _of_no_use(pair, now)):
         return Made(pair, "")
     return Made(new_leaf(signer, leaf, now, policy.leaf_life) if generate else None, reason)
 

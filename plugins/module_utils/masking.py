@@ -24,7 +24,7 @@ _WORD = r"(?<!\w)\w*(?:passw(?:or)?d|passphrase|secret\w*|token)\s*=\s*"
 # Up to white space outside quotes; a list goes on after a comma.
 _VALUE = r"""(?:"(?:\\.|[^"\\])*(?:"|$)|'(?:\\.|[^'\\])*(?:'|$)|\\.|,\s+|[^\s"'])+"""
 _ASSIGNED = re.compile(
-    rf"""(?P<quoted>"{_WORD})(?:\\.|[^"\\])*(?P<end>"|$)|(?P<word>{_WORD}){_VALUE}""", re.IGNORECASE | re.DOTALL
+    rf"""(?P<quoted>"{_WORD})(?:\\.|""|[^"\\])*(?P<end>"|$)|(?P<word>{_WORD}){_VALUE}""", re.IGNORECASE | re.DOTALL
 )
 _IN_ADDRESS = re.compile(r"(://[^\s/:@]*:)[^\s/]*(?=@)")
 

@@ -15,22 +15,27 @@ from .names import path
 from .static_settings import static_settings
 
 PUBLISHED = "status"
-"""Annotation of a member's pod, Patroni's name for the same."""
+"""Annotation of a member's pod, after the prefix of labels; Patroni's name for the same."""
 
 
 def detailed(
-    members: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]], lease: Lease, tags: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+    members: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]], lease: Lease, tags: Mapping[str, Any],
+    prefix: str,
+) -> list[dict[str, Any]]:  # fmt: skip
     """The members with what is known of their PostgreSQL; None where nobody said."""
     by_name = {pod["metadata"]["name"]: pod for pod in pods}
     return [
-        {**member, **details(member["name"], by_name.get(member["name"]), lease), "tags": tags.get(member["name"], {})}
+        {
+            **member,
+            **details(member["name"], by_name.get(member["name"]), lease, prefix),
+            "tags": tags.get(member["name"], {}),
+        }
         for member in members
     ]
 
 
-def details(name: str, pod: Mapping[str, Any] | None, lease: Lease) -> dict[str, Any]:
-    said = published(pod)
+def details(name: str, pod: Mapping[str, Any] | None, lease: Lease, prefix: str) -> dict[str, Any]:
+    said = published(pod, prefix)
     candidate = name in lease.candidates
     # Who may take the lease streams from its holder, on its timeline.
     on_it = lease.timeline if candidate or name == lease.leader else None
@@ -39,15 +44,19 @@ def details(name: str, pod: Mapping[str, Any] | None, lease: Lease) -> dict[str,
         "timeline": said.get("timeline") or on_it,
         "lag": lease.lag(name) if name != lease.leader else None,
         "streaming_from": said.get("streaming_from") or (lease.leader if candidate else None),
-        "pending_restart": sorted(said["pending_restart"])
-        if isinstance(said.get("pending_restart"), Mapping)
-        else None,
+        "pending_restart": waiting(said),
     }
 
 
-def published(pod: Mapping[str, Any] | None) -> dict[str, Any]:
+def waiting(said: Mapping[str, Any]) -> list[str] | None:
+    """The parameters that wait for a restart; None where the agent has not said."""
+    found = said.get("pending_restart")
+    return sorted(found) if isinstance(found, Mapping) else None
+
+
+def published(pod: Mapping[str, Any] | None, prefix: str) -> dict[str, Any]:
     """The agent's own words; none without a pod, and before its first."""
-    text = (pod["metadata"].get("annotations") or {}).get(PUBLISHED) if pod else None
+    text = (pod["metadata"].get("annotations") or {}).get(f"{prefix}{PUBLISHED}") if pod else None
     try:
         found = json.loads(text) if text else {}
     except ValueError:

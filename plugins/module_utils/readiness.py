@@ -13,6 +13,7 @@ from typing import Any
 from . import access_status
 from .apply import Scope
 from .client import Api, ApiError
+from .members import published, waiting
 from .names import path
 from .published import said_by, shown
 
@@ -76,7 +77,7 @@ def member_of(name: str, pod: Mapping[str, Any] | None, leader: str, prefix: str
     if pod is None:
         return {
             "name": name, "role": "", "ready": False, "node": "", "address": "", "state": "no pod", "leader": False,
-            "certificates": [],
+            "certificates": [], "pending_restart": None,
         }  # fmt: skip
     status = pod.get("status") or {}
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
@@ -89,6 +90,7 @@ def member_of(name: str, pod: Mapping[str, Any] | None, leader: str, prefix: str
         "state": _state(pod),
         "leader": name == leader,
         "certificates": shown(said_by(pod, prefix), time.time()),
+        "pending_restart": waiting(published(pod, prefix)),
     }
 
 

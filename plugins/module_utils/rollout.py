@@ -17,8 +17,9 @@ from typing import Any
 from .apply import Scope
 from .asking import Book, make, outcome, send
 from .client import MERGE_PATCH, Api, ApiError
+from .members import published
 from .names import FIELD_MANAGER, path
-from .rollout_observe import TOLD, Place, Sight, look, status_of
+from .rollout_observe import TOLD, Place, Sight, look
 from .rollout_plan import Plan, Step, plan
 from .waiting import Watched, wait_on
 
@@ -96,12 +97,12 @@ def _restart(api: Api, place: Place, sight: Sight, step: Step, limit: float) -> 
     book = Book(api, place.namespace, place.cluster)
     name = step.members[0]
     outcome(book, send(book, make("restart", name, parameters={"only_pending": True})), limit)
-    before = status_of(sight.pods[name], place.prefix)
+    before = published(sight.pods[name], place.prefix)
     deadline = time.monotonic() + SAID_SECONDS
     # Its agent says at once that nothing waits any more; before that the next look would ask for a restart again.
     while time.monotonic() < deadline:
         pod = _pod(api, place, name)
-        if pod is None or status_of(pod, place.prefix).get("pending_restart") != before.get("pending_restart"):
+        if pod is None or published(pod, place.prefix).get("pending_restart") != before.get("pending_restart"):
             return
         time.sleep(POLL)
 

@@ -60,7 +60,7 @@ def _after(cluster: Cluster, changes: Changes) -> Cluster:
     """The cluster once the objects are applied, with everybody as well as today."""
     outdated = {f"{name}-0" for name in changes.changed("StatefulSet", "spec.template")}
     pending = {each["key"].removeprefix(_PARAMETER): _values(each) for each in _restarts(changes)}
-    told = not changes.changed("ConfigMap", "data")
+    told = f"{cluster.name}-config" not in changes.changed("ConfigMap", "data")
 
     def after(member: Member) -> Member:
         return replace(

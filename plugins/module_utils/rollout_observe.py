@@ -15,11 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import other_labels
 from .apply import Scope, in_parallel
-from .asking import read_all
+from .asking import Invalid, read_all
 from .checks import quantity
 from .client import Api, ApiError
 from .lease import Lease
+from .members import published
 from .names import CONFIGURATION_KINDS, path
 from .readiness import member_of
 from .rollout_plan import Cluster, Member, Synchronous
@@ -60,7 +62,7 @@ def digest(text: str) -> str:
 
 
 def look(api: Api, place: Place) -> Sight:
-    """Raises ApiError and Unreachable."""
+    """Raises Invalid where the cluster has labels of another prefix, ApiError and Unreachable."""
     name, namespace = place.cluster, place.namespace
     query = Scope(namespace, place.selector).query()
 
@@ -80,6 +82,8 @@ def look(api: Api, place: Place) -> Sight:
     singles = [(place.lock_kind, f"{name}-ha"), (CONFIGURATION_KINDS[place.lock_kind], f"{name}-ha-config"),
                ("ConfigMap", f"{name}-ha-failover"), ("ConfigMap", f"{name}-config")]  # fmt: skip
     lock, configuration, requests, static = in_parallel(one, singles)
+    if word := other_labels.trouble({"kind": "ConfigMap", **static}, place.selector):
+        raise Invalid(f"{word}. Nothing was done.")
     return sight(place, pods, sets, volumes, lock, configuration, requests, static)
 
 
@@ -116,6 +120,7 @@ def sight(
         name=place.cluster, members=members, leader=lease.leader,
         last_leader=lease.annotations.get("leader", ""), candidates=lease.candidates,
         synchronous=_synchronous(_json(config), _json(lease.annotations.get("sync", ""))), paused=lease.paused,
+        follows=isinstance(_json(config).get("standby_cluster"), dict),
         requests=_unfinished(_annotations(requests)),
     )  # fmt: skip
     return Sight(cluster, by_pod, by_set, settings)
@@ -143,7 +148,7 @@ class _News:
         }  # fmt: skip
         if pod is None:
             return Member(**shape, present=False, ready=False, streaming=False, state="no pod")
-        said, outdated = status_of(pod, self.place.prefix), _outdated(owner, pod)
+        said, outdated = published(pod, self.place.prefix), _outdated(owner, pod)
         # An agent of before this annotation: it is about to be replaced, and the lease says whether it streams.
         older = outdated and not said
         seen = member_of(name, pod, self.lease.leader, self.place.prefix)
@@ -205,11 +210,6 @@ def _unfinished(annotations: Mapping[str, str]) -> tuple[str, ...]:
     found = read_all(annotations).values()
     return tuple(str(each) for each in found if each.verb in _DISRUPTS and not each.finished
                  and not (each.not_before and each.state == "pending"))  # fmt: skip
-
-
-def status_of(pod: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """What its agent said last; empty while it has said nothing."""
-    return _json(_annotations(pod).get(f"{prefix}status", ""))
 
 
 def _annotations(item: Mapping[str, Any]) -> Mapping[str, str]:

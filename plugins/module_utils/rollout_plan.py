@@ -68,11 +68,20 @@ class Member:
 
     def shrinks(self) -> list[str]:
         """Pending parameters that a standby cannot lower before its primary has."""
-        smaller = []
+        return [name for name, (now, then) in self._ordered() if then < now]
+
+    def grows(self) -> bool:
+        """Whether it is to run with more than standbys may run with: those that stay behind hold it back."""
+        return any(then > now for dummy, (now, then) in self._ordered())
+
+    def without(self, names: Sequence[str]) -> Member:
+        """As if these did not wait for a restart."""
+        return replace(self, pending={name: each for name, each in self.pending.items() if name not in names})
+
+    def _ordered(self) -> Iterator[tuple[str, tuple[int, int]]]:
         for name, values in self.pending.items():
             if name in SHRINKS_FIRST_ON_PRIMARY and len(values) == 2 and all(each.isdigit() for each in values):
-                smaller += [name] if int(values[1]) < int(values[0]) else []
-        return smaller
+                yield name, (int(values[0]), int(values[1]))
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,8 @@ class Cluster:
     candidates: tuple[str, ...] = ()
     synchronous: Synchronous = Synchronous()
     paused: bool = False
+    follows: bool = False
+    """Another cluster: it is a standby cluster."""
     requests: tuple[str, ...] = ()
     """What people asked for and is not finished, one sentence each."""
 
@@ -171,23 +182,26 @@ def _steps(cluster: Cluster) -> Iterator[Step]:
     yield from repairs
     repaired = {step.members[0] for step in repairs}
     cluster = replace(cluster, members=tuple(each for each in cluster.members if each.name not in repaired))
-    yield from _updates(cluster)
-    yield from (
+    updates, leader = tuple(_updates(cluster)), cluster.member(cluster.leader)
+    leaving = tuple(
         Step("remove", (each.name,), "it is no longer declared; its volume is kept")
         for each in cluster.members
         if not each.declared
     )
+    alone = leader is not None and any(step.members == (leader.name,) for step in updates)
+    # A standby that leaves does not get the larger values any more: its leader would be restarted for nothing.
+    first = leader is not None and alone and leader.declared and leader.grows()
+    yield from (*leaving, *updates) if first else (*updates, *leaving)
 
 
 def _starts(cluster: Cluster) -> Iterator[Step]:
     """The last leader first: it has all WAL, and its lease is free: another could take it without the last of that."""
     stopped = [each.name for each in _declared(cluster) if not each.running]
     first = cluster.last_leader if cluster.last_leader in stopped else ""
-    last = cluster.member(cluster.last_leader)
     if first:
         yield Step("start", (first,), "it led when the cluster was shut down", repairs=True)
     if rest := tuple(name for name in stopped if name != first):
-        yield Step("start", rest, "they are stopped", repairs=last is None or not last.declared)
+        yield Step("start", rest, "they are stopped", repairs=cluster.member(cluster.last_leader) is None)
 
 
 def _repairs(cluster: Cluster) -> Iterator[Step]:
@@ -206,12 +220,17 @@ def _repairs(cluster: Cluster) -> Iterator[Step]:
 
 
 def _updates(cluster: Cluster) -> Iterator[Step]:
+    if cluster.follows:
+        # What the remote primary runs with is the least here, whatever is declared: no restart changes that.
+        cluster = replace(cluster, members=tuple(each.without(each.shrinks()) for each in cluster.members))
     leader = cluster.member(cluster.leader)
-    shrinking = leader.shrinks() if leader is not None and leader.declared else []
-    if leader is not None and shrinking:
+    shrinking = leader.shrinks() if leader is not None else []
+    if leader is not None and shrinking and leader.declared:
         text = f"{', '.join(shrinking)} can become smaller on standbys only after it has on the primary"
         yield Step("restart", (leader.name,), text, FIGURES["restart"])
-        leader = replace(leader, pending={name: each for name, each in leader.pending.items() if name not in shrinking})
+        leader = leader.without(shrinking)
+    elif shrinking:  # its successor does it first
+        cluster = replace(cluster, members=tuple(each.without(shrinking) for each in cluster.members))
     for each in sorted(_declared(cluster), key=lambda each: (each.name in cluster.synchronous.members, each.name)):
         if each.name != cluster.leader and each.running:
             yield from _update(each)
@@ -336,7 +355,13 @@ def _may_follow(cluster: Cluster, member: Member) -> bool:
 def _refusals(cluster: Cluster, steps: Sequence[Step]) -> Iterator[str]:
     if cluster.paused and any(step.kind != "settings" for step in steps):
         yield "the cluster is in maintenance, in which nothing is restarted: pgherd resume ends it"
-    leader = cluster.member(cluster.leader)
+    leader, last = cluster.member(cluster.leader), cluster.member(cluster.last_leader)
+    starts = any(step.kind == "start" for step in steps)
+    if starts and not cluster.leader and last is not None and not last.declared and not last.running:
+        yield (
+            f"{last.name} led when the cluster was shut down, has the last of its WAL, and is no longer declared: "
+            "declare it again, start the cluster, then take it out"
+        )
     if leader is not None and not leader.declared and not _successors(cluster, leader):
         yield f"{leader.name} is the primary, is no longer declared, and no declared member may lead"
     removed = [each.name for each in cluster.members if not each.declared]

@@ -179,7 +179,7 @@ def described(api: Api, params: dict[str, Any], seen: Situation, selector: str) 
     pods = api.request("GET", path("Pod", namespace), query={"labelSelector": selector})["items"]
     tags = declared_tags(api, namespace, params["cluster"])
     found = {
-        "members": detailed(seen.members, pods, lease, tags),
+        "members": detailed(seen.members, pods, lease, tags, params["label_prefix"]),
         "timeline": lease.timeline,
         "epoch": lease.epoch,
         "paused": lease.paused,

@@ -82,12 +82,12 @@ changes:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Refused
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError, Unreachable, connect
 from ansible_collections.pgherd.postgres.plugins.module_utils.dynamic import change, changed_keys
 from ansible_collections.pgherd.postgres.plugins.module_utils.masking import hidden, hidden_since
+from ansible_collections.pgherd.postgres.plugins.module_utils.quiet import QuietModule
 from ansible_collections.pgherd.postgres.plugins.module_utils.reporting import text
 
 OPTIONS = {
@@ -98,7 +98,7 @@ OPTIONS = {
 }
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+def run(module: QuietModule) -> dict[str, Any]:
     params = module.params
     where = (params["namespace"], params["cluster"], params["lock_kind"])
     outcome, before, after = change(connect(module), *where, params["merge"], module.check_mode)
@@ -115,12 +115,11 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={**AUTH_ARG_SPEC, **OPTIONS}, supports_check_mode=True)
-    invocation = {"module_args": hidden(module.params)}
+    module = QuietModule(argument_spec={**AUTH_ARG_SPEC, **OPTIONS}, supports_check_mode=True)
     try:
-        module.exit_json(invocation=invocation, **run(module))
+        module.exit_json(**run(module))
     except (ApiError, Unreachable, Refused) as error:
-        module.fail_json(msg=str(error), invocation=invocation)
+        module.fail_json(msg=str(error))
 
 
 if __name__ == "__main__":

@@ -320,6 +320,7 @@ def wanted(params: dict[str, Any]) -> Wanted:
             timedelta(days=params["certificate_days"]),
             timedelta(days=params["authority_overlap_days"]),
             frozenset(params["renew"]),
+            f"{params['label_prefix']}authority-since",
         ),
         lock_kind=params["lock_kind"],
     )

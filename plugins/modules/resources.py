@@ -185,12 +185,12 @@ missing:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.pgherd.postgres.plugins.module_utils.apply import Refused
 from ansible_collections.pgherd.postgres.plugins.module_utils.client import ApiError, Unreachable, connect
 from ansible_collections.pgherd.postgres.plugins.module_utils.configuration import configuration_changes
 from ansible_collections.pgherd.postgres.plugins.module_utils.converge import Wanted, converge, remove, verify
+from ansible_collections.pgherd.postgres.plugins.module_utils.quiet import QuietModule
 from ansible_collections.pgherd.postgres.plugins.module_utils.readiness import situation
 from ansible_collections.pgherd.postgres.plugins.module_utils.reporting import report
 
@@ -254,7 +254,7 @@ def perform(module: Any) -> None:
 
 
 def main() -> None:
-    perform(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True))
+    perform(QuietModule(argument_spec=OPTIONS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -147,10 +147,7 @@ def run(asker: Asker) -> dict[str, Any]:
     identifier = params["request_id"] or (None if params["scheduled"] else uuid.uuid4().hex[:12])
     requests = [request_for(name, params, identifier) for name in members]
     if asker.check:
-        when = f" at {params['scheduled']}" if params["scheduled"] else ""
-        which = " where a parameter waits for it" if params["only_pending"] else ""
-        text = f"would restart {', '.join(members)}{which}{when}"
-        return result_of([], True, text, members=members, restarted=[])
+        return foreseen(asker, sight, requests)
     done, moved = list[Request](), False
     for request in requests:
         try:
@@ -163,6 +160,21 @@ def run(asker: Asker) -> dict[str, Any]:
         moved = moved or (moves and (restarted(answer) or not answer.finished))
     names = [each.member for each in done if each.state == "done" and restarted(each)]
     return result_of(done, moved, "; ".join(map(str, done)), members=members, restarted=names)
+
+
+def foreseen(asker: Asker, sight: Sight, requests: list[Request]) -> dict[str, Any]:
+    """What would be asked: nothing that is over already, and with only_pending of nobody who says that nothing waits.
+    An agent that has not said may know of something."""
+    params, members = asker.params, [each.member for each in requests]
+    book = asker.book.read()[1]
+    over = [each.member for each in requests if each.id in book and book[each.id].finished]
+    calm = [each["name"] for each in sight.members if params["only_pending"] and each["pending_restart"] == []]
+    left = [name for name in members if name not in over and name not in calm]
+    when = f" at {params['scheduled']}" if params["scheduled"] else ""
+    which = " where a parameter waits for it" if params["only_pending"] else ""
+    why = "asked and answered before" if over else "no parameter waits for it"
+    text = f"would restart {', '.join(left)}{which}{when}" if left else f"would restart nobody: {why}"
+    return result_of([], bool(left), text, members=members, restarted=[])
 
 
 def restarted(answer: Request) -> bool:

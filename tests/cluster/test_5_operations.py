@@ -47,6 +47,7 @@ def test_status_and_inventory_show_who_leads_and_how_far_the_others_are(cluster:
     facts = found["_meta"]["hostvars"]
     assert {facts[name]["pgherd_timeline"] for name in members} == {facts["demo"]["pgherd_timeline"]}
     assert all(isinstance(facts[name]["pgherd_lag"], int) for name in members - {at})
+    assert {tuple(facts[name]["pgherd_pending_restart"]) for name in members} == {()}, "the agents' own word"
 
 
 def test_the_agents_reason_is_the_plays(cluster: Stage) -> None:

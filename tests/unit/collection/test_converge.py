@@ -251,6 +251,40 @@ def test_destroy_keeps_volumes_unless_they_are_purged() -> None:
     assert api.objects == {}
 
 
+def relabelled(api: Memory, only: str = "") -> None:
+    """As if the cluster had been made with another prefix; `only` the objects whose path ends so are left."""
+    for place in [place for place in api.objects if not place.endswith(only)]:
+        del api.objects[place]
+    for each in api.objects.values():
+        labels = each["metadata"].get("labels") or {}
+        each["metadata"]["labels"] = {key.replace("pgherd.dev/", "x.example/"): value for key, value in labels.items()}
+
+
+@pytest.mark.parametrize("left", ["", "/demo-config", "/demo-pods", "/endpoints/demo-ha", "/demo-ha-config"])
+def test_destroy_with_another_prefix_is_refused_and_not_called_done(left: str) -> None:
+    api = made()
+    relabelled(api, left)
+    before = copy.deepcopy(api.objects)
+    assert before
+    said = r"postgres_label_prefix='pgherd.dev/': .* labels of 'x.example/'; set it to that. Nothing was deleted"
+    for check in (True, False):
+        with pytest.raises(Refused, match=said):
+            remove(api, wanted(), check)
+    assert api.objects == before
+
+
+@pytest.mark.parametrize(("first", "second"), [("endpoints", "endpointslice"), ("endpointslice", "endpoints")])
+def test_destroy_with_another_kind_of_lock_is_refused(first: str, second: str) -> None:
+    api = Memory()
+    converge(api, wanted(lock=first), check=False)
+    with pytest.raises(Refused, match=f"Set postgres_lock to {first}"):
+        remove(api, wanted(lock=second), check=False)
+
+
+def test_destroy_of_what_is_not_there_has_nothing_to_do() -> None:
+    assert remove(Memory(), wanted(), check=False) == []
+
+
 class Controlled(Memory):
     """Each Deployment and StatefulSet has a pod for as long as it is there."""
 

@@ -29,7 +29,7 @@ def labelled() -> Agents:
     api.objects[path("Endpoints", NAMESPACE, "demo-ha")]["metadata"]["labels"] = {f"{PREFIX}cluster": "demo"}
     api.objects[path("Pod", NAMESPACE, A)]["metadata"]["labels"][f"{PREFIX}role"] = "primary"
     said = {"timeline": 2, "streaming_from": A, "pending_restart": {"max_connections": []}}
-    api.objects[path("Pod", NAMESPACE, B)]["metadata"]["annotations"] = {"status": json.dumps(said)}
+    api.objects[path("Pod", NAMESPACE, B)]["metadata"]["annotations"] = {f"{PREFIX}status": json.dumps(said)}
     return api
 
 

@@ -233,6 +233,43 @@ def test_clients_have_their_time_before_the_new_one_signs() -> None:
     assert signer(stored(due)) != old and due.later == ""
 
 
+def test_clients_have_their_time_with_an_authority_that_is_years_old() -> None:
+    """It counts from when they could find it, not from when it was made."""
+    pair, policy = x509.new_authority("our company", NOW - 400 * DAY, 3650 * DAY), Policy(overlap=DAY)
+    start = issue({})
+    first = issue(stored(start), NOW, following(start), policy, brought=pair)
+    old = roots(stored(start))[0]
+    assert len(roots(stored(first))) == 2 and "2026-01-02 00:00" in first.later
+    early = issue(stored(first), NOW + 0.9 * DAY, following(first), policy, brought=pair)
+    assert signer(stored(early)) == old and stored(early) == {
+        name: each for name, each in stored(first).items() if name in stored(early)
+    }
+    due = issue(stored(early), NOW + DAY, following(early), policy, brought=pair)
+    assert signer(stored(due)) != old and due.later == ""
+    last = issue(stored(due), NOW + DAY, following(due), policy, brought=pair)
+    assert not last.replacing and "annotations" not in stored(last)["demo-cluster-cert"]["metadata"]
+    again = issue(stored(last), NOW + 2 * DAY, following(last), policy, brought=pair)
+    assert stored(again) == stored(last), "a second run has nothing to do"
+
+
+def test_a_secret_that_got_the_new_authority_last_counts() -> None:
+    pair, policy = x509.new_authority("our company", NOW - 400 * DAY, 3650 * DAY), Policy(overlap=DAY)
+    start = issue({})
+    first = issue(stored(start), NOW, following(start), policy, brought=pair)
+    torn = {**stored(start), "demo-replication-cert": stored(first)["demo-replication-cert"]}
+    again = issue(torn, NOW + DAY, following(first), policy, brought=pair)
+    assert "2026-01-03 00:00" in again.later
+
+
+def test_a_leaf_that_has_expired_does_not_wait_for_the_new_authority() -> None:
+    start = issue({}, policy=Policy(leaf_life=30 * DAY))
+    policy = Policy(renew=frozenset({"authority"}), overlap=7 * DAY)
+    late = NOW + 31 * DAY
+    again = issue(stored(start), late, following(start), policy)
+    made = load_pem_x509_certificate(value(stored(again), "demo-cluster-cert"))
+    assert made.not_valid_after_utc > late and len(roots(stored(again))) == 2
+
+
 def test_an_authority_with_a_third_left_is_replaced_in_time() -> None:
     start = issue({}, policy=Policy(authority_life=90 * DAY, leaf_life=30 * DAY))
     again = issue(stored(start), NOW + 61 * DAY, following(start))

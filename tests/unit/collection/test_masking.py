@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from ansible.module_utils import basic
 from ansible_collections.pgherd.postgres.plugins.action import declare as action
 from ansible_collections.pgherd.postgres.plugins.module_utils.difference import masked
 from ansible_collections.pgherd.postgres.plugins.module_utils.masking import hidden, hidden_since
@@ -32,6 +33,7 @@ RULES = [LDAP.format("hunter2"), 'hostssl all all all radius radiusservers="a,b"
         'radius radiussecrets="{}","{}" radiusports=1',
         'radius radiussecrets="{}", "{}" radiusports=1',
         'radius radiussecrets="""{} one"",""{} two""" radiusports=1',
+        'ldap "ldapbindpasswd=my""{} x" ldapsuffix=x',
         "host=h password={} user=u",
         "host=h password='it\\'s {}' user=u",
         "PGPASSWORD={} cp %f %p",
@@ -93,6 +95,25 @@ def play(monkeypatch: pytest.MonkeyPatch, api: Memory, check: bool = False, **ch
     return call(monkeypatch, resources, api, check, **given)
 
 
+def test_a_diff_of_a_command_shows_none() -> None:
+    def version(secret: str) -> dict[str, Any]:
+        text = f"bootstrap_method:\n  command: PGPASSWORD={secret} fetch --into %d\n"
+        return {"kind": "ConfigMap", "metadata": {"name": "demo-config"}, "data": {"pgherd.yaml": text}}
+
+    before, after = masked(version("hunter2"), version("hunter3"))
+    assert "hunter" not in str((before, after)) and "fetch --into %d" in str(after) and "(changed)" in str(after)
+    assert masked(None, version("hunter2"))[1]["data"]["pgherd.yaml"].count("********") == 1
+
+
+def test_a_module_in_a_process_of_its_own_logs_and_returns_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged = list[str]()
+    monkeypatch.setattr(basic.AnsibleModule, "log", lambda self, msg, log_args=None: logged.append(str(msg)))
+    options = {"namespace": "databases", "cluster": "demo", "merge": {"postgresql": {"pg_hba": RULES}}}
+    result = call(monkeypatch, configuration, Memory(), **options)
+    assert result["failed"] and "hunter2" not in str(result) and "********" in str(result["invocation"])
+    assert "hunter2" not in str(logged)
+
+
 def test_the_play_shows_none_and_sees_every_change(monkeypatch: pytest.MonkeyPatch) -> None:
     api = Memory()
     first = play(monkeypatch, api, pg_hba=RULES)
@@ -150,6 +171,8 @@ def test_a_declaration_with_secrets_is_not_logged(monkeypatch: pytest.MonkeyPatc
     found = declared_by_the_action(monkeypatch, pg_hba=RULES)
     assert found["_ansible_no_log"] and found["cluster"]["configuration"]["postgresql"]["pg_hba"] == RULES
     assert "_ansible_no_log" not in declared_by_the_action(monkeypatch, pg_hba=["local all all peer"])
+    method = {"name": "fetched", "command": "/fetch PGPASSWORD=hunter2"}
+    assert declared_by_the_action(monkeypatch, bootstrap_method=method)["_ansible_no_log"]
     refused = declared_by_the_action(monkeypatch, pg_hba=["radiussecrets=hunter2\n"])
     assert refused["failed"] and "_ansible_no_log" not in refused and "hunter2" not in refused["msg"]
 

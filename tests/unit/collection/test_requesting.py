@@ -176,6 +176,26 @@ def test_where_nothing_waits_for_a_restart_nothing_changes(monkeypatch: pytest.M
     assert all(each["parameters"] == {"only_pending": True} for each in api.asked)
 
 
+def test_check_mode_restarts_nobody_where_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Works()
+    for name, said in ((A, {}), (B, {"max_connections": []}), (C, None)):
+        text = json.dumps({} if said is None else {"pending_restart": said})
+        api.objects[path("Pod", NAMESPACE, name)]["metadata"]["annotations"] = {"pgherd.dev/status": text}
+    planned = again(monkeypatch, api, check=True, only_pending=True)
+    assert planned["changed"] and planned["msg"].startswith(f"would restart {B}, {C} where"), "who is silent may wait"
+    planned = again(monkeypatch, api, check=True, only_pending=True, members=[A])
+    assert not planned["changed"] and planned["msg"] == "would restart nobody: no parameter waits for it"
+    assert not api.asked
+
+
+def test_check_mode_knows_what_was_done_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Works()
+    made = again(monkeypatch, api, request_id="ticket-9", members=[B])
+    assert made["changed"]
+    planned = again(monkeypatch, api, check=True, request_id="ticket-9", members=[B])
+    assert not planned["changed"] and "asked and answered before" in planned["msg"]
+
+
 def test_a_restart_with_an_id_is_done_once_whoever_leads_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     api = Works()
     assert again(monkeypatch, api, request_id="ticket-3")["changed"]
@@ -217,7 +237,7 @@ def test_a_replica_gets_new_data_and_the_leader_never(monkeypatch: pytest.Monkey
 def test_a_look_shows_what_lock_pods_and_declaration_know(monkeypatch: pytest.MonkeyPatch) -> None:
     api = Agents()
     said = {"timeline": 2, "streaming_from": A, "pending_restart": {"max_connections": []}}
-    api.objects[path("Pod", NAMESPACE, B)]["metadata"]["annotations"] = {"status": json.dumps(said)}
+    api.objects[path("Pod", NAMESPACE, B)]["metadata"]["annotations"] = {"pgherd.dev/status": json.dumps(said)}
     config = {"name": "demo-ha-config", "annotations": {"history": '[{"to": 1}]'}}
     api.put({"apiVersion": "v1", "kind": "Endpoints", "metadata": config})
     tags = f"cluster: demo\ntags:\n  {C}: {{nofailover: 'true'}}\n"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.pgherd.postgres.plugins.action import rollout as action
 from ansible_collections.pgherd.postgres.plugins.module_utils import rollout as steps
+from ansible_collections.pgherd.postgres.plugins.module_utils.names import path
 from ansible_collections.pgherd.postgres.plugins.modules import rollout as module
 
 from .agents import call
@@ -140,6 +141,23 @@ def test_steps_are_collected_until_it_is_done(clock: list[float]) -> None:
     done = {"done": True, "steps": [], "changed": False}
     found = Action([{"done": False, "steps": [STEP]}, STUCK, {"done": False, "steps": [STEP]}, done]).run()
     assert found["changed"] and [each["order"] for each in found["steps"]] == [1, 2] and not found.get("failed")
+
+
+def test_a_cluster_under_another_prefix_is_not_called_shut_down(setting: Setting) -> None:
+    static = setting.world.objects[path("ConfigMap", setting.place.namespace, "demo-config")]
+    labels = static["metadata"]["labels"]
+    static["metadata"]["labels"] = {key.replace("pgherd.dev/", "x.example/"): value for key, value in labels.items()}
+    found = setting.run(shutdown=True)
+    assert found["failed"] and "labels of 'x.example/'; set it to that" in found["msg"]
+
+
+def test_a_restart_in_vain_is_not_done_again_and_again(clock: list[float]) -> None:
+    vain = {"done": False, "steps": [{**STEP, "kind": "restart", "reason": "a restart brings x into force"}]}
+    other = {"done": False, "steps": [{**STEP, "kind": "restart", "members": ["demo-b-0"], "reason": "the same"}]}
+    acting = Action([vain, other, vain, vain])
+    found = acting.run()
+    assert found["failed"] and found["changed"] and len(found["steps"]) == 2 and len(acting.asked) == 3
+    assert "demo-a-0 was restarted (a restart brings x into force)" in found["msg"] and "still waits" in found["msg"]
 
 
 def test_patience_ends_without_progress(clock: list[float]) -> None:
