@@ -34,7 +34,11 @@ _IMAGE = "is PGO's own image; name the agent's in postgres_image"
 _BACKUPS = "this version makes no backups"
 _POOLER = "the pooler is a container of the agent's image, with PgBouncer in it"
 _POOLER_SERVICE = "the pooler's Services have a type, a node port, and the labels and annotations of its other objects"
-_MONITORING = "the agents' REST API serves metrics; declare postgres_monitoring"
+_MONITORING = (
+    "there is no exporter: the agents serve metrics at port `rest` over https; declare postgres_monitoring, "
+    "and who may read them in postgres_network_policy_monitoring"
+)
+_QUERIES = f"{_MONITORING}; queries of your own need an exporter of yours, in postgres_instances[].sidecars"
 _SOURCE = "this version cannot begin from a backup, another cluster or existing volumes"
 _GROW = "volumes grow when their declared size grows, never by themselves"
 _CLAIM = "claims are found by size and class only"
@@ -153,7 +157,9 @@ def _pooler() -> Iterator[Field]:
 def _apart() -> Iterator[Field]:
     """What has no variable here, by subject."""
     yield Field("spec.backups", reason=_BACKUPS)
-    yield Field("spec.monitoring", reason=_MONITORING)
+    yield Field("spec.monitoring.pgmonitor.exporter.configuration", reason=_QUERIES)
+    for name in ("customTLSSecret", "image", "resources"):
+        yield Field(f"spec.monitoring.pgmonitor.exporter.{name}", reason=_MONITORING)
     yield Field("spec.instrumentation", reason=_MONITORING)
     yield Field("spec.dataSource", reason=_SOURCE)
     yield Field("spec.standby", "postgres_standby", convert=standby, rank=1)
@@ -165,7 +171,7 @@ def _apart() -> Iterator[Field]:
         "spec.openshift", harmless=(False,), reason="this version knows nothing of OpenShift's security contexts"
     )
     yield Field("spec.paused", harmless=(False,), reason=_PLAY)
-    yield Field("spec.shutdown", harmless=(False,), reason=_PLAY)
+    yield Field("spec.shutdown", "postgres_shutdown")
     yield Field("spec.userInterface", reason="there is no pgAdmin here")
 
 

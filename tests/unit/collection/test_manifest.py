@@ -340,6 +340,21 @@ def test_only_version_1_refuses_log_directories_and_many_sets() -> None:
     assert any(text == "spec.instances=17: may have 16 entries" for text in refused(first))
 
 
+def test_a_cluster_that_is_to_be_shut_down_is() -> None:
+    stopped = copy.deepcopy(SMALLEST)
+    stopped["spec"]["shutdown"] = True
+    found = [declared(each, manifest_ignore=["spec.backups"])["shutdown"] for each in (stopped, SMALLEST)]
+    assert found == [True, False]
+
+
+def test_a_misspelt_field_of_what_is_not_supported_is_no_field_either() -> None:
+    wrong = copy.deepcopy(SMALLEST)
+    wrong["spec"]["monitoring"] = {"pgmonitor": {"exporter": {"imagex": "x", "image": "y"}}}
+    first, second = sorted(refused(wrong, manifest_ignore=["spec.backups"]))
+    assert first.startswith("spec.monitoring.pgmonitor.exporter.image=") and "postgres_monitoring" in first
+    assert second.startswith("spec.monitoring.pgmonitor.exporter.imagex=") and "postgres_monitoring" not in second
+
+
 def test_what_is_no_manifest_is_refused() -> None:
     problems = refused(["a", "b"], namespace="db")  # type: ignore[arg-type]
     assert problems == ('postgres_cluster_manifest=["a", "b"]: must be the name of a file or a PostgresCluster',)
