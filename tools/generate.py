@@ -9,6 +9,7 @@ A unit test says when one of them is out of date.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ ROLES = ("configuration", "reinitialize", "restart", "switchover")
 """Roles whose inputs are extra variables of one run."""
 OF_A_RUN = ("postgres_configuration_conflict", "postgres_wait", "postgres_wait_timeout")
 """What a run of site.yml is asked for; everything else is declared in the inventory."""
+RENEWED = "postgres_renew_certificates"
+"""What a run of renew_certificates.yml is asked for, also in the inventory's own form."""
 OF_THE_INVENTORY = ("postgres_namespace", "postgres_cluster_name", "postgres_kubeconfig", "postgres_context")
 FORMS = {"int": "integer", "float": "float", "str": "text", "list": "textarea", "dict": "textarea", "raw": "textarea"}
 LONGEST = 65536
@@ -90,6 +93,7 @@ def surveys() -> dict[str, dict[str, Any]]:
     """By the name of the playbook."""
     found = {role: _survey(_spec(role), lambda name: name not in OF_THE_INVENTORY) for role in ROLES}
     found["site"] = _survey(_spec("cluster"), lambda name: name in OF_A_RUN)
+    found["renew_certificates"] = _survey(_spec("pki"), lambda name: name == RENEWED)
     return found
 
 
@@ -115,7 +119,7 @@ def _question(variable: str, option: Mapping[str, Any]) -> dict[str, Any]:
     kind = "multiplechoice" if choices else FORMS[option["type"]]
     return {
         "question_name": variable.removeprefix("postgres_").replace("_", " ").capitalize(),
-        "question_description": f"{option['description']}{_unanswered(option)}",
+        "question_description": f"{_text(option['description'])}{_unanswered(option)}",
         "required": option.get("required", False),
         "type": kind,
         "variable": variable,
@@ -125,6 +129,12 @@ def _question(variable: str, option: Mapping[str, Any]) -> dict[str, Any]:
         "choices": choices,
         "new_question": True,
     }
+
+
+def _text(description: str | list[str]) -> str:
+    """One paragraph, without Ansible's marks."""
+    text = description if isinstance(description, str) else " ".join(description)
+    return re.sub(r"\b[A-Z]\(([^)]*)\)", r"\1", text)
 
 
 def _unanswered(option: Mapping[str, Any]) -> str:

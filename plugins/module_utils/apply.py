@@ -155,7 +155,7 @@ def apply_all(api: Api, definitions: Sequence[Definition], live: Live, check: bo
 def apply(api: Api, definition: Definition, live: Definition | None, check: bool) -> Outcome:
     """Server-side apply of one object. Raises Refused with the API server's reason."""
     if check and (live is None or _has_later(definition)):
-        return _foreseen(api, definition, live)
+        return _foreseen(api, definition, live, _tried)
     query = {"fieldManager": FIELD_MANAGER, "force": "true", **({"dryRun": "All"} if check else {})}
     try:
         exact = exact_patch(definition, live) if live else None
@@ -175,7 +175,7 @@ def create_once(api: Api, definition: Definition, live: Definition | None, check
     if live is not None:
         return Outcome(kind, name, "unchanged", after=live)
     if check:
-        return _foreseen(api, definition, None)
+        return _foreseen(api, definition, None, _made)
     try:
         after = api.request("POST", path_of(definition, collection=True), definition, _manager(False))
     except ApiError as error:
@@ -187,14 +187,25 @@ def _manager(check: bool) -> dict[str, str]:
     return {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if check else {})}
 
 
-def _foreseen(api: Api, definition: Definition, live: Definition | None) -> Outcome:
+def _tried(api: Api, definition: Definition) -> Definition:
+    """As the run does it: a POST takes a field that nobody knows for nothing worse than a warning."""
+    query = {"fieldManager": FIELD_MANAGER, "force": "true", "dryRun": "All"}
+    return api.request("PATCH", path_of(definition), definition, query, APPLY)
+
+
+def _made(api: Api, definition: Definition) -> Definition:
+    return api.request("POST", path_of(definition, collection=True), definition, _manager(True))
+
+
+def _foreseen(
+    api: Api, definition: Definition, live: Definition | None, attempt: Callable[[Api, Definition], Definition]
+) -> Outcome:
     """What a run would do: the API server's word where it can give one, else the declaration itself."""
     kind, name = key_of(definition)
     after: Definition = definition
     if not _has_later(definition):
         try:
-            dry = api.request("POST", path_of(definition, collection=True), definition, _manager(True))
-            after = _without_invented_addresses(definition, dry)
+            after = _without_invented_addresses(definition, attempt(api, definition))
         except ApiError as error:
             # What it depends on is not there yet (403, 404); anything else would fail in the run as well.
             if error.status not in (403, 404):

@@ -99,7 +99,8 @@ def _renew(
     given: Any, kinds: Sequence[str], custom: Mapping[str, Any], authority: Any, problems: Problems
 ) -> list[str]:  # fmt: skip
     variable = "postgres_renew_certificates"
-    asked = [given] if isinstance(given, str) and given else problems.sequence(variable, given or [])
+    # A survey's answer is one text.
+    asked = given.replace(",", " ").split() if isinstance(given, str) else problems.sequence(variable, given or [])
     for each in asked:
         problems.choice(variable, each, (*kinds, AUTHORITY, ALL))
         if each in custom:

@@ -40,9 +40,6 @@ def client_services(values: Mapping[str, Any], own: str, problems: Problems) -> 
             "spec": _spec(values, prefix, kind, problems),
             **both(values, f"{prefix}_", "", own, problems),
         }
-    ports = [each["node_port"] for each in services.values() if each["node_port"]]
-    if len(ports) != len(set(ports)):
-        problems.add("postgres_replica_service_node_port", ports[1], "is also postgres_service_node_port")
     return services
 
 

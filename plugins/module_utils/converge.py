@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ from .names import CONFIGURATION_KINDS, key_of, path
 from .overlay import overlay, patched
 
 PODS_GONE_SECONDS = 120.0
+_WRITTEN_BY_PEOPLE = frozenset({"Deployment", "NetworkPolicy", "Service", "StatefulSet"})
 WORKLOADS = frozenset({"Deployment", "StatefulSet"})
 """What makes pods, members' and poolers'."""
 
@@ -92,17 +93,34 @@ def converge(api: Api, wanted: Wanted, check: bool) -> list[Outcome]:
 
 
 def verify(api: Api, wanted: Wanted) -> None:
-    """For whoever writes something else first. Raises what `converge` would, and what the API server says to patches.
+    """For whoever writes something else first. Raises what `converge` would, and what the API server says to objects
+    that hold what people declared in its own words.
 
-    What the roles render works; what patches say is anybody's, and only the API server knows what it takes. Rights are
-    asked for by `pki`, which comes next and names all that are missing: who may not look is not told of one here.
+    Rights are asked for by `pki`, which comes next and names all that are missing: who may not look is not told of one
+    here.
     """
     try:
         found = _look(api, wanted)
-        apply_all(api, patched(found.objects, wanted.patches), found.live, check=True)
+        apply_all(api, list(_doubtful(found.objects, wanted.patches)), found.live, check=True)
     except ApiError as error:
         if error.status != 403:
             raise
+
+
+def _doubtful(objects: Sequence[dict[str, Any]], patches: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What patches change, and what has affinity, sidecars, volumes, addresses or selectors as somebody wrote them. The
+    members of one set differ in their names."""
+    changed = {key_of(each) for each in patched(objects, patches)}
+    sets = set[str]()
+    for each in objects:
+        if each["kind"] == "StatefulSet" and key_of(each) not in changed:
+            labels = each["metadata"].get("labels") or {}
+            name = "/".join(value for key, value in sorted(labels.items()) if key.endswith("/instance-set"))
+            if name in sets:
+                continue
+            sets.add(name)
+        if each["kind"] in _WRITTEN_BY_PEOPLE or key_of(each) in changed:
+            yield each
 
 
 def _look(api: Api, wanted: Wanted) -> Look:

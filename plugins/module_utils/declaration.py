@@ -162,11 +162,24 @@ def declare(variables: Mapping[str, Any], host: str, image_needed: bool = True) 
     cluster["wait_timeout"] = problems.integer("postgres_wait_timeout", values["postgres_wait_timeout"], 1, 86400)
     cluster.update(certificates(values, cluster, problems))
     cluster.update(rollout(values, problems), tags_by_pod={each["pod"]: each["tags"] for each in cluster["members"]})
+    cluster["node_ports"] = _node_ports(cluster, problems)
     if problems.texts:
         raise Invalid(located(problems.texts, origins))
-    cluster["node_ports"] = {
-        str(cluster["services"][role]["node_port"]): f"{cluster['name']}-{service}"
-        for role, service in (("primary", "ha"), ("replica", "replicas"))
-        if cluster["services"][role]["node_port"]
-    }
     return cluster
+
+
+def _node_ports(cluster: Mapping[str, Any], problems: Problems) -> dict[str, str]:
+    """By port the Service that is to have it: one space for all of them."""
+    services, pools = cluster["services"], (cluster["pooler"] or {"pools": ()})["pools"]
+    asked = [
+        ("postgres_service_node_port", services["primary"].get("node_port"), f"{cluster['name']}-ha"),
+        ("postgres_replica_service_node_port", services["replica"].get("node_port"), f"{cluster['name']}-replicas"),
+        *(("postgres_pooler.node_port", each["node_port"], each["name"]) for each in pools),
+    ]
+    found = dict[str, tuple[str, str]]()
+    for variable, port, service in asked:
+        if port and str(port) in found:
+            problems.add(variable, port, f"is also {found[str(port)][1]}")
+        elif port:
+            found[str(port)] = service, variable
+    return {port: service for port, (service, _variable) in found.items()}

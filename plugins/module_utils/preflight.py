@@ -183,7 +183,9 @@ def _taken_node_ports(api: Api, wanted: Mapping[int, str], namespace: str) -> It
 
 
 def _asked(number: int, owner: str) -> str:
-    variable = "postgres_replica_service_node_port" if owner.endswith("-replicas") else "postgres_service_node_port"
+    variables = {"-ha": "postgres_service_node_port", "-replicas": "postgres_replica_service_node_port"}
+    found = [name for end, name in variables.items() if owner.endswith(end)]
+    variable = found[0] if found else "postgres_pooler.node_port"
     return f"{variable}={number} of Service {owner}"
 
 

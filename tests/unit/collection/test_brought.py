@@ -126,6 +126,7 @@ def test_variables_that_cannot_work_are_refused(given: dict[str, Any], said: str
 
 def test_all_is_every_certificate_but_not_the_authority() -> None:
     assert cluster(renew_certificates="all")["pki"]["renew"] == ["server", "replication", "rest"]
+    assert cluster(renew_certificates="server, rest\n")["pki"]["renew"] == ["server", "rest"]
     both = cluster(renew_certificates=["all", "authority"])["pki"]["renew"]
     assert both == ["server", "replication", "rest", "authority"]
     assert cluster(renew_certificates="all", **CUSTOM)["pki"]["renew"] == ["rest"]

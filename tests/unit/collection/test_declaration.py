@@ -132,6 +132,23 @@ COPY: dict[str, Any] = {"name": "copy", "command": "/bin/copy"}
         ({"use_slots": "maybe"}, "must be true or false"),
         ({"service_type": "External"}, "must be one of ClusterIP, NodePort, LoadBalancer"),
         ({"service_node_port": 30432}, "needs postgres_service_type NodePort or LoadBalancer"),
+        (
+            {
+                "service_type": "NodePort",
+                "service_node_port": 30432,
+                "replica_service_type": "NodePort",
+                "replica_service_node_port": 30432,
+            },
+            "postgres_replica_service_node_port=30432: is also postgres_service_node_port",
+        ),
+        (
+            {
+                "service_type": "NodePort",
+                "service_node_port": 30432,
+                "pooler": {"service_type": "NodePort", "node_port": 30432},
+            },
+            "postgres_pooler.node_port=30432: is also postgres_service_node_port",
+        ),
         ({"users": [{"name": "pg_app"}]}, "are reserved"),
         ({"users": [{"name": "app", "options": "SUPERUSER; DROP"}]}, "must be role options"),
         ({"resources": {"limits": {"memory": "lots"}}}, 'postgres_resources.limits.memory="lots": must be a quantity'),

@@ -71,7 +71,7 @@ def test_a_conflict_is_found_before_what_is_made_once_is_made() -> None:
     assert json.loads(api.objects[CONFIG]["metadata"]["annotations"]["config"])["ttl"] == 30
 
 
-def test_only_what_patches_change_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_people_write_in_words_of_kubernetes_is_tried_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     api, tried = made(), list[str]()
     request = api.request
 
@@ -81,9 +81,33 @@ def test_only_what_patches_change_is_tried(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(api, "request", seen)
     verify(api, wanted())
-    assert tried == []
-    verify(api, wanted(patches=[{"kind": "Service", "name": "demo-ha", "merge": {"metadata": {"labels": {"a": "b"}}}}]))
-    assert set(tried) == {HA}
+    kinds = [each.split("/")[-2] for each in tried]
+    assert set(kinds) == {"networkpolicies", "services", "statefulsets"}
+    assert kinds.count("statefulsets") == 1, "members of one set are alike"
+    tried.clear()
+    claims = {"kind": "PersistentVolumeClaim", "merge": {"metadata": {"labels": {"a": "b"}}}}
+    sets = {"kind": "StatefulSet", "merge": {"metadata": {"labels": {"a": "b"}}}}
+    verify(api, wanted(patches=[claims, sets], instances=one_set()))
+    kinds = [each.split("/")[-2] for each in tried]
+    assert kinds.count("statefulsets") == kinds.count("persistentvolumeclaims") == 3
+
+
+def test_what_is_not_there_yet_is_tried_as_the_run_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By server-side apply, which refuses a field that nobody knows; a POST only warns of it."""
+    api = Memory()
+    place = "/apis/apps/v1/namespaces/databases/statefulsets/demo-instance1-23r5"
+    request = api.request
+
+    def strict(method: str, path: str, *arguments: Any, **options: Any) -> dict[str, Any]:
+        if (method, path) == ("PATCH", place):
+            raise ApiError(method, path, 500, ".spec.template.spec.afinity: field not declared in schema")
+        return request(method, path, *arguments, **options)
+
+    monkeypatch.setattr(api, "request", strict)
+    for call in (lambda: verify(api, wanted()), lambda: converge(api, wanted(), check=True)):
+        with pytest.raises(Refused, match="field not declared in schema"):
+            call()
+    assert api.writes == []
 
 
 @pytest.mark.parametrize(
