@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 
+from tests.simulation.faults import Faults
 from tests.simulation.run import run
 
 
@@ -25,11 +26,14 @@ def main() -> int:
         "--safety", action="store_true", help="only S1 to S8: a cluster that is not well is no violation"
     )
     parser.add_argument("--standby", action="store_true", help="a standby cluster, promoted and demoted meanwhile")
+    parser.add_argument("--fault", default="", help="the only kind of fault that strikes, such as replace_copy")
     given = parser.parse_args()
+    if given.fault and not callable(getattr(Faults, given.fault, None)):
+        parser.error(f"--fault {given.fault}: no such fault; they are listed in tests/simulation/faults.py")
     seeds = [given.seed] if given.seed is not None else range(given.first, given.first + given.seeds)
     began, failed, primaries = time.monotonic(), 0, 0
     for seed in seeds:
-        outcome = run(seed, given.trace, given.standby)
+        outcome = run(seed, given.trace, given.standby, given.fault)
         primaries += outcome.primaries
         if given.trace:
             print("\n".join(outcome.story))

@@ -36,8 +36,9 @@ def scratch() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
-def run(seed: int, trace: bool = False, standby: bool = False) -> Outcome:
-    """Never raises for a violation: it is the outcome. `standby`: the story of a standby cluster (standing_by.py)."""
+def run(seed: int, trace: bool = False, standby: bool = False, fault: str = "") -> Outcome:
+    """Never raises for a violation: it is the outcome. `standby`: the story of a standby cluster (standing_by.py);
+    `fault`: the only kind that strikes."""
     random.seed(seed)  # the pauses of kubernetes.follow
     gc.disable()  # a story is short, and its garbage is collected once, at its end
     world = World(seed, trace)
@@ -49,6 +50,7 @@ def run(seed: int, trace: bool = False, standby: bool = False) -> Outcome:
     configured.standby, configured.start = standby, 0 if configured.timing[0] < 5 else 20
     cluster = Cluster(world, size, configured, folder)
     faults, happened = Faults(cluster), list[str]()
+    faults.only = fault
     if standby:
         standing_by.plan(cluster, faults, happened)
     violation: str | None = None

@@ -315,6 +315,7 @@ MUTANTS = (
                 "view.member in named",
             ),
         ),
+        fault="replace_copy",
     ),
     Mutant(
         "lag is not compared",
@@ -378,18 +379,6 @@ MUTANTS = (
                 "return max(known.first_seen + known.record.ttl, known.promised)",
             ),
             Patch("runtime/status.py", "Status.member", "max(0.0, k.promised_away(known) - now)", "0.0"),
-        ),
-    ),
-    Mutant(
-        "a round of promises counts from its end",
-        ("S1", "S4"),
-        (
-            Patch(
-                "runtime/promises.py",
-                "Promises._round",
-                "self._lock.extend(begun, given)",
-                "self._lock.extend(Round(begun.question, self._clock(), begun.needed), given)",
-            ),
         ),
     ),
     Mutant(

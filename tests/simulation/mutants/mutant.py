@@ -22,3 +22,5 @@ class Mutant:
     patches: tuple[Patch, ...]
     standby: bool = False
     """Tried on a standby cluster."""
+    fault: str = ""
+    """The only kind of fault that strikes: what it takes is rare by chance."""

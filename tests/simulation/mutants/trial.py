@@ -88,6 +88,7 @@ def _run(mutant: Mutant, seeds: int, first: int) -> Verdict:
             "--stop",
             ",".join(mutant.invariants),
             *(["--standby"] if mutant.standby else []),
+            *(["--fault", mutant.fault] if mutant.fault else []),
         ]
         environment = {**os.environ, "PYTHONPATH": str(copy)}
         done = subprocess.run(
