@@ -103,6 +103,7 @@ class Comparison:
     def calm(self, but: str) -> None:
         """The others whole as well, so that their recovery does not disturb; not waited for without end. Their renewals
         do not, either."""
+        neighbours.show(self.contenders.values())
         for name, client in self.clients.items():
             if name != but:
                 try:
@@ -114,6 +115,7 @@ class Comparison:
     def run(self, fault: str, name: str) -> list[store.Run]:
         client = self.clients[name]
         if fault == faults.IDLE:
+            neighbours.show(self.contenders.values())
             return cost.idle(self.lab, list(self.clients.values()))
         if fault == faults.COLD_START:
             return [runs.cold_start(client)]

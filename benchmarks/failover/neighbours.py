@@ -1,8 +1,9 @@
 """Contenders that wait for their turn must not slow the one that is measured down.
 
 kube-proxy rests a second after each change of a slice, whoever's it is. Patroni's Endpoints carry lock and route, so
-each of its renewals is such a change, also for the route of a cluster beside it. Slices with the label below are
-another proxy's business: kube-proxy does not look at them. Everything else of a contender goes on.
+each of its renewals is such a change, also for the route of a cluster beside it. kube-proxy does not look at slices with
+the label below, which is for Services that it has nothing to do with. Everything else of a contender goes on; its own
+clients do not reach it meanwhile.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Iterable
 from benchmarks.failover.contenders import Contender, cluster, read
 from pgherd_lab.demo.console import output, wait
 
-LABEL = "service.kubernetes.io/service-proxy-name"
-"""https://kubernetes.io/docs/reference/labels-annotations-taints/#servicekubernetesioservice-proxy-name"""
+LABEL = "service.kubernetes.io/headless"
+"""https://kubernetes.io/docs/reference/labels-annotations-taints/#servicekubernetesioheadless"""
 LIMIT = 30.0
 """Seconds that the controller has to copy the label into the slice; it does so with a renewal at the latest."""
 
@@ -25,9 +26,16 @@ def turn(contenders: Iterable[Contender], name: str) -> None:
             hide(contender, contender.name != name)
 
 
+def show(contenders: Iterable[Contender]) -> None:
+    """All of them are reached."""
+    for contender in contenders:
+        if contender.renews_route:
+            hide(contender, False)
+
+
 def hide(contender: Contender, hidden: bool) -> None:
     """Returns when the slice says so. Raises Failed."""
-    change = f"{LABEL}=none" if hidden else f"{LABEL}-"
+    change = f"{LABEL}=" if hidden else f"{LABEL}-"
     command = (*cluster(contender).kubectl, "label", "--overwrite", "endpoints", contender.service, change)
     output(command, limit=30)
     wait(f"the route of {contender.name} to be {'hidden' if hidden else 'seen'}", lambda: _is(contender, hidden), LIMIT)
