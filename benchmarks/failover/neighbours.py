@@ -1,9 +1,9 @@
 """Contenders that wait for their turn must not slow the one that is measured down.
 
 kube-proxy rests a second after each change of a slice, whoever's it is. Patroni's Endpoints carry lock and route, so
-each of its renewals is such a change, also for the route of a cluster beside it. kube-proxy does not look at slices with
-the label below, which is for Services that it has nothing to do with. Everything else of a contender goes on; its own
-clients do not reach it meanwhile.
+each of its renewals is such a change, also for the route of a cluster beside it. kube-proxy does not look at slices
+with the label below, which is for Services that it has nothing to do with. Everything else of a contender goes on; its
+own clients do not reach it meanwhile.
 """
 
 from __future__ import annotations
