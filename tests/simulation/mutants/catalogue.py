@@ -397,6 +397,7 @@ MUTANTS = (
                 "(known.held,)",
             ),
         ),
+        fault="api_gone",
     ),
     *SYNCHRONOUS_MUTANTS,
     *STANDBY_MUTANTS,

@@ -30,6 +30,7 @@ SYNCHRONOUS_MUTANTS = (
                 "    pending = False\n",
             ),
         ),
+        fault="interrupt_entry",
     ),
     Mutant(
         "synchronous: a member enters the set before the setting is proved to name it",
@@ -67,6 +68,7 @@ SYNCHRONOUS_MUTANTS = (
                 "if False and record.sync is not None:",
             ),
         ),
+        fault="interrupt_take",
     ),
     Mutant(
         "synchronous: votes are not counted",
