@@ -93,6 +93,9 @@ def newest_environment() -> str | None:
     return str(venv / "bin/python") if made.returncode == 0 else None
 
 
+ALL_CORES = "--numprocesses=auto"
+
+
 def lint() -> Result:
     result = Result()
     checks: list[tuple[str, list[str]]] = [
@@ -117,13 +120,12 @@ def without_shims(path: str) -> str:
 
 
 def unit() -> Result:
-    all_cores = "--numprocesses=auto"
-    result = pytest("unit", "tests/unit", all_cores)
+    result = pytest("unit", "tests/unit", ALL_CORES)
     newer = newest_environment()
     if newer is None:
         print("no newer Python on this machine: unit and simulation ran on this one only")
     elif not result.failed:
-        result.add(pytest("unit-newest", "tests/unit", all_cores, python=newer))
+        result.add(pytest("unit-newest", "tests/unit", ALL_CORES, python=newer))
     return result
 
 
@@ -132,10 +134,10 @@ def rules() -> Result:
 
 
 def simulation() -> Result:
-    result = pytest("simulation", "tests/simulation")
+    result = pytest("simulation", "tests/simulation", ALL_CORES)
     newer = newest_environment()
     if newer is not None and not result.failed:
-        result.add(pytest("simulation-newest", "tests/simulation", "--seeds=60", python=newer))
+        result.add(pytest("simulation-newest", "tests/simulation", "--seeds=60", ALL_CORES, python=newer))
     return result
 
 
