@@ -34,7 +34,7 @@ class Faults(Connections, Objects, Interruptions):
             (3, self.change_synchronous), (3, self.lose_synchronous),
             (3, self.interrupt_entry), (3, self.interrupt_take), (3, self.thaw_at_take),
         ]  # fmt: skip
-        chosen = [(weight, act) for weight, act in kinds if act.__name__ == self.only] or kinds
+        chosen = [(1, getattr(self, self.only))] if self.only else kinds
         random = self.cluster.world.random
         strike = random.choices([act for _, act in chosen], [weight for weight, _ in chosen])[0]
         text = strike()

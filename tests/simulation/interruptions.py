@@ -69,6 +69,23 @@ class Interruptions(Means):
         self._at_write(enters, interrupt)
         return f"nothing passes between {leader} and {lost}, and the next entry is interrupted for {length:.1f} s"
 
+    def interrupt_candidate(self) -> str:
+        """A replica is no candidate for a while; the write that names it again is stored, and its leader never hears of
+        that: it lives on promises from then on (S1). Too rare to strike by chance."""
+        record, world = self.cluster.store.lock.value.record, self.cluster.world
+        others = [each.member for each in record.candidates] if record is not None else []
+        if record is None or record.leader not in self.cluster.members or not others:
+            return "nothing: there is no candidate"
+        leader, lost, length = record.leader, world.random.choice(others), 6 * min(record.ttl, 10.0)
+        self.cluster.cut({(leader, lost), (lost, leader)}, world.between(3.0, 6.0))
+
+        def named(who: str, before: Lease, after: Lease) -> bool:
+            new = {each.member for each in after.candidates} - {each.member for each in before.candidates}
+            return who == leader and after.epoch == before.epoch and lost in new
+
+        self._at_write(named, lambda who, after: self._isolate(who, [API], ("to", "from"), length))
+        return f"nothing passes between {leader} and {lost}, and the answer that names it again does not come"
+
     def interrupt_take(self) -> str:
         """The leader's node is off; who takes its place cannot reach its set, and a little later nobody."""
         record, world = self.cluster.store.lock.value.record, self.cluster.world

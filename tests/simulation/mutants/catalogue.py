@@ -397,7 +397,7 @@ MUTANTS = (
                 "(known.held,)",
             ),
         ),
-        fault="api_gone",
+        fault="interrupt_candidate",
     ),
     *SYNCHRONOUS_MUTANTS,
     *STANDBY_MUTANTS,

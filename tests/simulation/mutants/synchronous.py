@@ -58,9 +58,15 @@ SYNCHRONOUS_MUTANTS = (
         (Patch(SYNCHRONOUS, "barred", "if record.sync is None or record.sync.has(who):", "if True:"),),
     ),
     Mutant(
-        "synchronous: promoted with a setting that does not hold the inherited set",
+        "synchronous: promoted with a setting that does not hold the inherited set, which no standby's does either",
         ("S3",),
         (
+            Patch(
+                SYNCHRONOUS,
+                "idle",
+                "    return WAIT if view.configuration.synchronous or record.sync is not None else ALONE\n",
+                "    return ALONE\n",
+            ),
             Patch(
                 SYNCHRONOUS,
                 "needed",
