@@ -109,7 +109,7 @@ def verify(api: Api, wanted: Wanted) -> None:
 
 def _doubtful(objects: Sequence[dict[str, Any]], patches: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """What patches change, and what has affinity, sidecars, volumes, addresses or selectors as somebody wrote them. The
-    members of one set differ in their names."""
+    members of one set differ in their names; of a node port that is taken `pki` says by whom, which nobody says here."""
     changed = {key_of(each) for each in patched(objects, patches)}
     sets = set[str]()
     for each in objects:
@@ -119,8 +119,13 @@ def _doubtful(objects: Sequence[dict[str, Any]], patches: Sequence[dict[str, Any
             if name in sets:
                 continue
             sets.add(name)
-        if each["kind"] in _WRITTEN_BY_PEOPLE or key_of(each) in changed:
+        tried = each["kind"] in _WRITTEN_BY_PEOPLE and not _asks_for_node_ports(each)
+        if tried or key_of(each) in changed:
             yield each
+
+
+def _asks_for_node_ports(definition: Mapping[str, Any]) -> bool:
+    return any(port.get("nodePort") for port in definition["spec"].get("ports") or () if isinstance(port, Mapping))
 
 
 def _look(api: Api, wanted: Wanted) -> Look:

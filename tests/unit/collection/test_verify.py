@@ -85,6 +85,9 @@ def test_what_people_write_in_words_of_kubernetes_is_tried_and_nothing_else(monk
     assert set(kinds) == {"networkpolicies", "services", "statefulsets"}
     assert kinds.count("statefulsets") == 1, "members of one set are alike"
     tried.clear()
+    verify(api, wanted(service_type="NodePort", service_node_port=30432))
+    assert HA not in tried, "pki says who has a node port that is taken"
+    tried.clear()
     claims = {"kind": "PersistentVolumeClaim", "merge": {"metadata": {"labels": {"a": "b"}}}}
     sets = {"kind": "StatefulSet", "merge": {"metadata": {"labels": {"a": "b"}}}}
     verify(api, wanted(patches=[claims, sets], instances=one_set()))
