@@ -108,8 +108,10 @@ def verify(api: Api, wanted: Wanted) -> None:
 
 
 def _doubtful(objects: Sequence[dict[str, Any]], patches: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """What patches change, and what has affinity, sidecars, volumes, addresses or selectors as somebody wrote them. The
-    members of one set differ in their names; of a node port that is taken `pki` says by whom, which nobody says here."""
+    """What patches change, and what has affinity, sidecars, volumes, addresses or selectors as somebody wrote them.
+
+    The members of one set differ in their names. Of a node port that is taken `pki` says by whom; here nobody does.
+    """
     changed = {key_of(each) for each in patched(objects, patches)}
     sets = set[str]()
     for each in objects:
