@@ -14,6 +14,7 @@ from tests.simulation.deceptions import drift, fill, lie_about, migrate, replace
 from tests.simulation.interruptions import Interruptions
 from tests.simulation.maintenance import Maintenance
 from tests.simulation.objects import Objects
+from tests.simulation.standing_by import turned
 
 
 class Faults(Connections, Objects, Interruptions):
@@ -40,6 +41,10 @@ class Faults(Connections, Objects, Interruptions):
         text = strike()
         self.cluster.world.say("FAULT", text)
         return text
+
+    def turn(self) -> str:
+        """A standby cluster is promoted, or the other way round: more often than its own story has it."""
+        return turned(self.cluster, self)
 
     def _ask(self, verb: Verb, member: str | None) -> str:
         store = self.cluster.store

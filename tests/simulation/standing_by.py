@@ -5,9 +5,12 @@ and demoted by its configuration at any moment, in the middle of a failover, too
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tests.simulation.cluster import Cluster
-from tests.simulation.faults import Faults
+
+if TYPE_CHECKING:
+    from tests.simulation.faults import Faults
 
 BEGIN, END = 1.0, 60.0
 """Virtual seconds between which something happens."""

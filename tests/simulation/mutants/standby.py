@@ -17,6 +17,7 @@ STANDBY_MUTANTS = (
             ),
         ),
         standby=True,
+        fault="turn",
     ),
     Mutant(
         "standby: the data are replaced before the lease says that the own line is left",
@@ -30,6 +31,7 @@ STANDBY_MUTANTS = (
             ),
         ),
         standby=True,
+        fault="turn",
     ),
     Mutant(
         "standby: a timeline number is used again after the remote primary's smaller ones",
@@ -43,5 +45,6 @@ STANDBY_MUTANTS = (
             ),
         ),
         standby=True,
+        fault="turn",
     ),
 )
